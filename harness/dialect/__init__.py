@@ -1,0 +1,28 @@
+"""From a benchmark's dialect to DuckDB: the same road for gold, context and prediction, and a record of it.
+
+A connection that runs a benchmark first runs `settings_of(dialects)` (NULL order, integer division ... of the
+benchmark's first dialect), then `translate_schema` or `materialise_sqlite`, then `translate` for each statement.
+"""
+
+from harness.dialect.catalog import Catalog, ForeignKey, read_catalog
+from harness.dialect.profile import Profile, profile_of, settings_of
+from harness.dialect.schema import SchemaLoad, translate_schema
+from harness.dialect.sqlite_file import materialise_sqlite, sqlite_schema_text
+from harness.dialect.translate import Bind, Translation, translate, translate_after_error
+
+__all__ = [
+    "Bind",
+    "Catalog",
+    "ForeignKey",
+    "Profile",
+    "SchemaLoad",
+    "Translation",
+    "materialise_sqlite",
+    "profile_of",
+    "read_catalog",
+    "settings_of",
+    "sqlite_schema_text",
+    "translate",
+    "translate_after_error",
+    "translate_schema",
+]

@@ -1,0 +1,150 @@
+"""An SQLite database file: its tables into DuckDB, its schema into a prompt. Read through Python's own sqlite3."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow
+
+from harness.dialect.catalog import Catalog, ForeignKey
+from harness.errors import DataError
+
+
+def _open(path: str | Path) -> sqlite3.Connection:
+    file = Path(path)
+    if not file.is_file():
+        raise DataError(f"There is no SQLite database at {file}: check the benchmark's `root`.")
+    connection = sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
+    connection.text_factory = lambda raw: raw.decode("utf-8", errors="replace")
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise DataError(f"{file} is not a readable SQLite database ({error}): fetch it again.") from error
+    return connection
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _tables(source: sqlite3.Connection) -> list[tuple[str, str]]:
+    """(name, CREATE text) of the tables, in the order they were made."""
+    rows = source.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY rowid").fetchall()
+    return [(name, sql or "") for name, sql in rows if not name.lower().startswith("sqlite_")]
+
+
+def _lossless(declared: str, values: list[Any]) -> tuple[str, list[Any]]:
+    """The narrowest DuckDB type that keeps every value, and the values in it."""
+    kinds = {type(value) for value in values if value is not None}
+    if not kinds:
+        return _affinity(declared), values
+    if kinds == {int}:
+        return "BIGINT", values
+    if kinds <= {int, float}:
+        if all(value is None or isinstance(value, float) or abs(value) <= 2**53 for value in values):
+            return "DOUBLE", [None if value is None else float(value) for value in values]
+    if kinds == {bytes}:
+        return "BLOB", values
+    return "VARCHAR", [value if value is None else _text(value) for value in values]
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _affinity(declared: str) -> str:
+    """DuckDB type for an empty column, by SQLite's own rules for the declared type."""
+    name = declared.upper()
+    if "INT" in name:
+        return "BIGINT"
+    if any(word in name for word in ("CHAR", "CLOB", "TEXT", "DATE", "TIME")):
+        return "VARCHAR"
+    if "BLOB" in name:
+        return "BLOB"
+    return "DOUBLE" if name else "VARCHAR"
+
+
+_ARROW = {"BIGINT": pyarrow.int64(), "DOUBLE": pyarrow.float64(), "VARCHAR": pyarrow.string(), "BLOB": pyarrow.binary()}
+
+
+def materialise_sqlite(path: str | Path, connection: duckdb.DuckDBPyConnection) -> Catalog:
+    """Copies every table of an SQLite file into the DuckDB connection; the catalog carries keys."""
+    source = _open(path)
+    try:
+        return _copy(source, connection)
+    finally:
+        source.close()
+
+
+def _copy(source: sqlite3.Connection, connection: duckdb.DuckDBPyConnection) -> Catalog:
+    tables: dict[str, dict[str, str]] = {}
+    primary: dict[str, tuple[str, ...]] = {}
+    foreign: list[ForeignKey] = []
+    for name, _ in _tables(source):
+        info = source.execute(f"PRAGMA table_info({_quoted(name)})").fetchall()
+        rows = source.execute(f"SELECT * FROM {_quoted(name)}").fetchall()
+        columns: dict[str, str] = {}
+        arrays = []
+        for index, (_, column, declared, *_rest) in enumerate(info):
+            kind, values = _lossless(declared or "", [row[index] for row in rows])
+            columns[column] = kind
+            arrays.append(pyarrow.array(values, type=_ARROW[kind]))
+        definition = ", ".join(f"{_quoted(column)} {kind}" for column, kind in columns.items())
+        connection.execute(f"CREATE TABLE {_quoted(name)} ({definition})")
+        if rows:
+            batch = pyarrow.Table.from_arrays(arrays, names=[f"c{i}" for i in range(len(arrays))])
+            connection.register("harness_batch", batch)
+            connection.execute(f"INSERT INTO {_quoted(name)} SELECT * FROM harness_batch")
+            connection.unregister("harness_batch")
+        tables[name] = columns
+        primary[name] = tuple(row[1] for row in sorted(info, key=lambda row: row[5]) if row[5])
+        foreign.extend(_foreign_keys(source, name))
+    return Catalog(tables, primary, foreign)
+
+
+def _foreign_keys(source: sqlite3.Connection, table: str) -> Iterable[ForeignKey]:
+    keys: dict[int, list[tuple[Any, ...]]] = {}
+    for row in source.execute(f"PRAGMA foreign_key_list({_quoted(table)})"):
+        keys.setdefault(row[0], []).append(row)
+    for rows in keys.values():
+        rows.sort(key=lambda row: row[1])
+        yield ForeignKey(table, tuple(r[3] for r in rows), rows[0][2], tuple(r[4] or "" for r in rows))
+
+
+def sqlite_schema_text(path: str | Path, sample_rows: int = 0) -> str:
+    """The CREATE TABLE statements of the file as written, one a paragraph, with keys.
+
+    With `sample_rows`, each is followed by a comment of up to that many rows, values shortened to 40 characters.
+    """
+    source = _open(path)
+    try:
+        parts = []
+        for name, sql in _tables(source):
+            text = sql.strip().rstrip(";") + ";"
+            if sample_rows > 0:
+                text += "\n" + _sample(source, name, sample_rows)
+            parts.append(text)
+        return "\n\n".join(parts)
+    finally:
+        source.close()
+
+
+def _sample(source: sqlite3.Connection, table: str, count: int) -> str:
+    cursor = source.execute(f"SELECT * FROM {_quoted(table)} LIMIT ?", (count,))
+    names = [column[0] for column in cursor.description]
+    rows = cursor.fetchall()
+    lines = [f"{len(rows)} rows of {table}:" if rows else f"{table} has no rows.", "\t".join(names)]
+    lines += ["\t".join(_shown(value) for value in row) for row in rows]
+    return "/*\n" + "\n".join(line.replace("*/", "* /") for line in lines) + "\n*/"
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    text = " ".join(_text(value).split())
+    return text if len(text) <= 40 else text[:39] + "…"
