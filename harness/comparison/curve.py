@@ -1,0 +1,122 @@
+"""Accuracy over the checkpoints of one training: the curve, its best point, and whether later ones were worth it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness import units
+from harness.comparison.likeness import like_groups
+from harness.comparison.loaded import Answers, Score
+from harness.comparison.pairs import compare
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One checkpoint on the curve."""
+
+    run: str
+    model: str
+    step: int
+    epoch: float | None
+    score: Score
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """The checkpoints of one training in order of step, the base as step 0 where it was evaluated."""
+
+    training: str
+    points: tuple[Point, ...]
+    best: Point
+    caveat: str
+    """Why the best point's number is a little too good."""
+    hint: str
+    """Whether training could have stopped earlier, with the difference and what n could have shown."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The curve as plain data."""
+        points = [
+            {"run": p.run, "model": p.model, "step": p.step, "epoch": p.epoch} | p.score.to_json() for p in self.points
+        ]
+        return {
+            "training": self.training,
+            "points": points,
+            "best": self.best.run,
+            "caveat": self.caveat,
+            "hint": self.hint,
+        }
+
+
+def learning_curves(runs: Sequence[Answers]) -> list[Curve]:
+    """One curve for each training that has at least two comparable runs with a known step."""
+    curves = []
+    for group in like_groups(runs):
+        trainings: dict[str, list[Answers]] = {}
+        for run in group:
+            if run.facts.get("training") and _step(run) is not None and run.facts.get("kind") != "merged":
+                trainings.setdefault(str(run.facts["training"]), []).append(run)
+        for training, members in trainings.items():
+            curve = _curve(training, members)
+            if curve is not None:
+                curves.append(curve)
+    return curves
+
+
+def _curve(training: str, members: Sequence[Answers]) -> Curve | None:
+    ordered = sorted(members, key=lambda run: (_step(run) or 0, run.run.id))
+    points = []
+    for run in ordered:
+        score = run.score()
+        if score is not None:
+            points.append(Point(run.run.id, run.run.model, _step(run) or 0, run.facts.get("epoch"), score))
+    if len(points) < 2:
+        return None
+    best = max(points, key=lambda point: (point.score.share, -point.step))
+    candidates = sum(point.step > 0 for point in points)
+    caveat = (
+        f"{best.model} is the best of {units.plural(candidates, 'checkpoint')} on this very split, so its score is "
+        "somewhat too good; confirm it on questions that chose nothing."
+        if best.step and candidates > 1
+        else ""
+    )
+    return Curve(training, tuple(points), best, caveat, _hint(ordered, points, best))
+
+
+def _hint(runs: Sequence[Answers], points: Sequence[Point], best: Point) -> str:
+    """Name the earliest checkpoint that the paired test cannot tell from the best one."""
+    if best.step == 0:
+        return f"No checkpoint scores higher than {best.model}."
+    by_id = {run.run.id: run for run in runs}
+    trained = [by_id[point.run] for point in points if point.step > 0]
+    if len(trained) < 2:
+        return ""
+    against_best = {
+        pair.a if pair.b == best.run else pair.b: pair
+        for pair in compare(trained, anyway=True).pairs
+        if best.run in (pair.a, pair.b)
+    }
+    for run in trained:
+        if run.run.id == best.run:
+            break
+        pair = against_best.get(run.run.id)
+        if pair is not None and not pair.distinguishable:
+            shown = units.percent(pair.minimum_detectable) if pair.minimum_detectable is not None else "no difference"
+            return (
+                f"{run.run.model} cannot be told from the best ({best.model}: "
+                f"{units.point_difference(pair.difference, pair.ci_low, pair.ci_high, pair.n)}): training could have "
+                f"stopped there, as far as {units.plural(pair.n, 'item')} can show (a true difference below {shown} "
+                "would usually be missed)."
+            )
+    last = points[-1]
+    if last.run == best.run:
+        return f"{best.model} is the last checkpoint and better than every earlier one: longer training may still help."
+    return f"{best.model} is better than every earlier checkpoint; none before it would have done as well."
+
+
+def _step(run: Answers) -> int | None:
+    if run.facts.get("kind") == "base":
+        return 0
+    step = run.facts.get("step")
+    return int(step) if isinstance(step, int | float) else None

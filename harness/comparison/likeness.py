@@ -1,0 +1,77 @@
+"""May two runs be compared? Only where the same questions were asked and judged the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from harness.comparison.loaded import Answers
+
+CHECKED = ("benchmark", "prompt", "decoding", "score")
+"""Sections of run.json that must agree, in the order their differences are told."""
+
+IRRELEVANT = frozenset(
+    {
+        "batch_size",
+        "batch",
+        "workers",
+        "processes",
+        "threads",
+        "cores",
+        "cache",
+        "concurrency",
+        "progress",
+        "root",
+        "path",
+    }
+    | {"seconds", "audit", "memory_limit_bytes", "keep_rows"}
+)
+"""Settings that say how fast or where from, not what was asked or how it was judged."""
+
+_BENCHMARK = ("name", "split", "digest", "dialects", "semantics")
+
+
+def differing_fields(a: Answers, b: Answers) -> list[str]:
+    """What makes two runs unlike, one phrase a field: `decoding.max_new_tokens is 128 in A and 256 in B`."""
+    left, right = _checked(a), _checked(b)
+    return [
+        f"{field} is {_shown(left.get(field))} in {a.run.id} and {_shown(right.get(field))} in {b.run.id}"
+        for field in sorted(left.keys() | right.keys(), key=lambda name: (CHECKED.index(name.split(".")[0]), name))
+        if left.get(field) != right.get(field)
+    ]
+
+
+def like_groups(runs: Sequence[Answers]) -> list[list[Answers]]:
+    """Runs that may be compared with each other, in the order given; each run in exactly one group."""
+    groups: dict[tuple[tuple[str, str], ...], list[Answers]] = {}
+    for run in runs:
+        key = tuple(sorted((field, repr(value)) for field, value in _checked(run).items()))
+        groups.setdefault(key, []).append(run)
+    return list(groups.values())
+
+
+def _checked(run: Answers) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for name in CHECKED:
+        section = run.section(name)
+        if name == "benchmark":
+            section = {key: section[key] for key in _BENCHMARK if key in section}
+            if "digest" in section:
+                # equal digests are equal items, whatever the copy of the benchmark was called
+                section.pop("name", None)
+        _flatten(name, section, fields)
+    return fields
+
+
+def _flatten(prefix: str, value: Any, fields: dict[str, Any]) -> None:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            if key not in IRRELEVANT:
+                _flatten(f"{prefix}.{key}", inner, fields)
+    else:
+        fields[prefix] = tuple(value) if isinstance(value, list) else value
+
+
+def _shown(value: Any) -> str:
+    text = "not recorded" if value is None else str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
