@@ -1,0 +1,146 @@
+"""DuckDB as a worker runs it: in memory, locked, one thread, its clock pinned, every statement under a deadline.
+
+The clock is pinned by macros that shadow DuckDB's own functions (`now()`, `current_date` ...): a benchmark's answer must
+not depend on the day it is scored. `random()` and `uuid()` are not pinned: gold statements that use them are asked twice.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+
+import duckdb
+
+from harness.answer import Table, fetch
+from harness.sandbox.watchdog import Watchdog
+from harness.sqltext import Kind, kind_of_types
+
+CLOCK = "2024-07-01 12:00:00"
+"""The moment every statement believes it is, in UTC."""
+_PLAIN_SELECT = re.compile(r"[\s(]*SELECT\b[^;]*\Z", re.IGNORECASE)
+_CONFIG: dict[str, str | bool | int | list[str]] = {
+    "threads": 1,
+    "enable_external_access": False,
+    "temp_directory": "",
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "allow_community_extensions": False,
+    "allow_persistent_secrets": False,
+    "python_enable_replacements": False,
+    "python_scan_all_frames": False,
+}
+_FAILURES: tuple[tuple[type[BaseException], str], ...] = (
+    (duckdb.InterruptException, "timeout"),
+    (duckdb.OutOfMemoryException, "memory"),
+    (MemoryError, "memory"),
+    (duckdb.FatalException, "fatal"),
+    (duckdb.InternalException, "fatal"),
+    (duckdb.ParserException, "syntax"),
+    (duckdb.SyntaxException, "syntax"),
+    (duckdb.CatalogException, "catalog"),
+    (duckdb.BinderException, "binder"),
+    (duckdb.PermissionException, "forbidden"),
+    (duckdb.ConversionException, "type"),
+    (duckdb.TypeMismatchException, "type"),
+    (UnicodeEncodeError, "syntax"),
+)
+BINDING = frozenset({"syntax", "catalog", "binder"})
+"""Kinds of failure that come before anything runs: another reading of the text may bind."""
+PLACES = frozenset({"timeout", "memory", "fatal"})
+"""Kinds of failure that may come from this process rather than from the statement: asked again in a fresh one."""
+
+
+class Failure(Exception):
+    """A statement that DuckDB did not answer.
+
+    `kind` is timeout, memory, fatal, syntax, catalog, binder, type, forbidden or runtime; `message` DuckDB's words.
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """How a worker's DuckDB is set up."""
+
+    memory_bytes: int = 2**30
+    """DuckDB's own limit; the process limit lies above it."""
+    statements: tuple[str, ...] = ()
+    """Run before the configuration is locked: a dialect's meaning."""
+    clock: str = CLOCK
+
+
+def failure_of(error: BaseException) -> Failure:
+    """DuckDB's exception as a value."""
+    kind = next((kind for cause, kind in _FAILURES if isinstance(error, cause)), "runtime")
+    return Failure(kind, str(error)[:2000] or type(error).__name__)
+
+
+class Engine:
+    """One locked DuckDB in memory."""
+
+    def __init__(self, settings: EngineSettings, watchdog: Watchdog) -> None:
+        config = {**_CONFIG, "memory_limit": f"{settings.memory_bytes // 2**20}MiB"}
+        self.connection = duckdb.connect(":memory:", config=config)
+        self._watchdog = watchdog
+        for statement in settings.statements:
+            self.connection.execute(statement)
+        for statement in _clock_macros(settings.clock):
+            self.connection.execute(statement)
+        self.connection.execute("SET lock_configuration = true")
+
+    def close(self) -> None:
+        """Drop the database and all in it."""
+        self.connection.close()
+
+    def run(self, sql: str, seconds: float) -> None:
+        """Run one of the worker's own statements, or text whose kind was checked; `Failure` where it fails."""
+        self._watchdog.start(self.connection, seconds)
+        try:
+            self.connection.execute(sql)
+        except Exception as error:
+            raise failure_of(error) from None
+        finally:
+            self._watchdog.stop()
+
+    def query(self, sql: str, seconds: float, max_rows: int) -> tuple[Table, float]:
+        """Rows of a statement and the seconds it took, fetching included; `Failure` where it fails."""
+        self._watchdog.start(self.connection, seconds)
+        begun = time.perf_counter()
+        try:
+            return fetch(self.connection.execute(sql), max_rows), time.perf_counter() - begun
+        except Exception as error:
+            raise failure_of(error) from None
+        finally:
+            self._watchdog.stop()
+
+    def kind(self, sql: str) -> Kind:
+        """What DuckDB's own parser takes the text for; `Failure` where it cannot read it."""
+        if _PLAIN_SELECT.match(sql):
+            return Kind.READ
+        return kind_of_types(statement.type.name for statement in self.statements(sql))
+
+    def statements(self, sql: str) -> list[duckdb.Statement]:
+        """The text's statements as DuckDB's own parser cuts them; `Failure` where it cannot read it."""
+        try:
+            return list(self.connection.extract_statements(sql))
+        except Exception as error:
+            raise failure_of(error) from None
+
+
+def _clock_macros(moment: str) -> list[str]:
+    """Macros that shadow DuckDB's clock with a fixed moment."""
+    stamp, plain = f"TIMESTAMPTZ '{moment}+00'", f"TIMESTAMP '{moment}'"
+    day, clock = f"DATE '{moment.split()[0]}'", f"TIME '{moment.split()[1]}'"
+    bodies = {
+        **dict.fromkeys(("now", "current_timestamp", "get_current_timestamp", "transaction_timestamp"), stamp),
+        **dict.fromkeys(("current_localtimestamp", "localtimestamp"), plain),
+        **dict.fromkeys(("current_date", "today"), day),
+        **dict.fromkeys(("current_localtime", "localtime"), clock),
+        **dict.fromkeys(("current_time", "get_current_time"), f"TIMETZ '{moment.split()[1]}+00'"),
+    }
+    return [f"CREATE MACRO {name}() AS {body}" for name, body in bodies.items()]
