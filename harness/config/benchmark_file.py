@@ -9,8 +9,8 @@ from pydantic import Field
 
 from harness.config.sections import Names, OptionalCount, Section
 
-DIALECTS = ("mysql", "sqlite", "postgres", "tsql", "snowflake", "oracle")
-"""Read in turn after DuckDB's own where a data set does not say which dialect its SQL is in."""
+DIALECTS = ("duckdb", "mysql", "sqlite", "postgres", "tsql", "snowflake", "oracle")
+"""Where a data set does not say: the first gives statements their meaning, the others are further ways to read them."""
 
 
 class Columns(Section):
@@ -68,6 +68,6 @@ class BenchmarkFile(Section):
     evaluate: Literal["test", "train", "all"] = "test"
     """The split that `eval`, `score` and `audit` work on."""
     dialects: Names = DIALECTS
-    """sqlglot dialects the SQL may be written in, tried in order after DuckDB's own."""
+    """Dialects (sqlglot names) of the SQL: the first says what it means, all say how it may be spelt."""
     generator: Mapping[str, Any] = Field(default_factory=dict)
     """Parameters of the script that made the data, kept beside them; the harness itself does not read them."""

@@ -146,7 +146,6 @@ def keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             if kind is BenchmarkChoice:
-                yield f"{prefix}{shown}.name"
                 yield from keys(BenchmarkFile, f"{prefix}{shown}.")
             else:
                 yield f"{prefix}{shown}"

@@ -61,6 +61,8 @@ class ModelChoice(Section):
     """`auto`: the GPU where there is one."""
     attention: str = "sdpa"
     """transformers' attention implementation; the guide writes `eager`."""
+    tokenizer_from: str = ""
+    """Whose tokenizer is used; empty: the base's own."""
     chat_template_from: str = ""
     """Whose chat template is used (the instruction model's); empty: the tokenizer's own, else Gemma's."""
     trust_remote_code: bool = False
@@ -78,10 +80,11 @@ class PromptChoice(Section):
     """`guide`, or a text file with `{context}` and `{question}`."""
     system: str = ""
     """System message: empty for none (as the guide runs it), `guide` for the guide's text, else the text itself."""
-    schema_: Literal["context", "ddl", "ddl+rows"] = Field(default="context", alias="schema")
-    """`context`: as the benchmark ships it; `ddl`: its CREATE statements only; `ddl+rows`: these and sample rows."""
+    schema_: Literal["context", "ddl", "ddl+rows", "compact"] = Field(default="context", alias="schema")
+    """`context`: as the benchmark ships it; `ddl`: its CREATE statements only; `ddl+rows`: these and sample rows;
+    `compact`: one line a table, each column with its type, keys and sample values."""
     sample_rows: Annotated[int, Field(ge=0, le=20)] = 3
-    """Rows shown of each table with `ddl+rows`."""
+    """Rows shown of each table with `ddl+rows`, values of each column with `compact`."""
 
 
 class TrainChoice(Section):
