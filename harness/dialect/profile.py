@@ -26,12 +26,23 @@ class Profile:
 
 
 _NULLS_SMALL = ("default_null_order", "nulls_first_on_asc_last_on_desc")
+_NULLS_LARGE = ("default_null_order", "nulls_last_on_asc_first_on_desc")
+_WHOLE_DIVISION = ("integer_division", "true")
+_ZERO_DIVISION = (("error_on_division_by_zero", "false"), ("ieee_floating_point_ops", "false"))
+"""x / 0 is NULL."""
+_ANY_CASE = ("default_collation", "nocase")
 
 PROFILES = {
     "duckdb": Profile("duckdb"),
     "sqlite": Profile(
         "sqlite",
-        settings=(_NULLS_SMALL, ("integer_division", "true")),
+        settings=(
+            _NULLS_SMALL,
+            _WHOLE_DIVISION,
+            *_ZERO_DIVISION,
+            ("scalar_subquery_error_on_multiple_rows", "false"),
+            ("order_by_non_integer_literal", "true"),
+        ),
         like_ignores_case=True,
         double_quotes="fallback",
         bare_columns=True,
@@ -41,16 +52,16 @@ PROFILES = {
     ),
     "mysql": Profile(
         "mysql",
-        settings=(_NULLS_SMALL, ("default_collation", "nocase")),
+        settings=(_NULLS_SMALL, _ANY_CASE, *_ZERO_DIVISION, ("order_by_non_integer_literal", "true")),
         like_ignores_case=True,
         double_quotes="string",
         bare_columns=True,
         loose_types=True,
         wide_reals=True,
     ),
-    "postgres": Profile("postgres", settings=(("default_null_order", "nulls_last_on_asc_first_on_desc"), ("integer_division", "true"))),
-    "tsql": Profile("tsql", settings=(_NULLS_SMALL, ("integer_division", "true"), ("default_collation", "nocase")), like_ignores_case=True),
-    "snowflake": Profile("snowflake", settings=(("default_null_order", "nulls_last_on_asc_first_on_desc"),)),
+    "postgres": Profile("postgres", settings=(_NULLS_LARGE, _WHOLE_DIVISION)),
+    "tsql": Profile("tsql", settings=(_NULLS_SMALL, _WHOLE_DIVISION, _ANY_CASE), like_ignores_case=True),
+    "snowflake": Profile("snowflake", settings=(_NULLS_LARGE,)),
     "bigquery": Profile("bigquery", settings=(_NULLS_SMALL,)),
 }
 

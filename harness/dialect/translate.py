@@ -1,15 +1,28 @@
-"""A statement of a benchmark's dialect on its way into DuckDB: as written, as sqlglot reads it, then repaired."""
+"""A statement of a benchmark's dialect on its way into DuckDB: as written, as sqlglot reads it, then repaired.
+
+The first dialect of a benchmark says what its statements *mean* (`profile.py`); that meaning is written out first
+(LIKE without case, a text column compared with a number), for statements that would run as they are too. Then the
+first candidate that binds is taken: the text; the text with double-quoted strings made strings; and for each dialect
+in turn its reading by sqlglot, plain and then with the repairs that this dialect allows. A dialect is exhausted
+before the next one is asked: MySQL would read every double-quoted column of SQLite as a string and bind happily.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import sqlglot
+from sqlglot import exp
 
 from harness.dialect.catalog import Catalog
+from harness.dialect.meaning import Meaning, as_string, express
+from harness.dialect.profile import PROFILES, Profile, profile_of
+from harness.dialect.repairs import MEANINGS, REPAIRS, RUNTIME, Repair
+from harness.dialect.resolve import Resolver
 from harness.records import Road
 from harness.sqltext import parseable
+from harness.sqltext.scan import QUOTED, scan
 
 Bind = Callable[[str], str | None]
 """DuckDB's error message for a statement, None where it binds."""
@@ -27,24 +40,121 @@ class Translation:
 
 
 def translate(sql: str, dialects: tuple[str, ...], bind: Bind, catalog: Catalog) -> Translation:
-    """The first candidate that binds: the text itself, then each dialect's reading, then its repairs."""
-    error = bind(sql)
-    if error is None:
-        return Translation(sql, Road(), "")
+    """The first candidate that binds (module docstring); `bind` is asked once a distinct candidate. Never raises."""
     if not parseable(sql):
-        return Translation(None, Road(), error)
-    for dialect in dialects:
-        try:
-            candidate = sqlglot.transpile(sql, read=dialect, write="duckdb")[0]
-        except (sqlglot.errors.SqlglotError, RecursionError, ValueError, IndexError):
-            continue
-        if bind(candidate) is None:
-            return Translation(candidate, Road(dialect), "")
+        error = bind(sql)
+        return Translation(sql if error is None else None, Road(), error or "")
+    profile = profile_of(dialects)
+    meaning = express(sql, profile, catalog)
+    if meaning.needs_tree:
+        tree = read(meaning.sql, profile.name)
+        changed = _apply(tree, MEANINGS, profile, catalog) if tree is not None else ()
+        if tree is not None and changed:
+            candidate = write(tree)
+            if candidate is not None and bind(candidate) is None:
+                return Translation(candidate, Road(profile.name, _joined(meaning.repairs, changed)), "")
+    error = bind(meaning.sql)
+    if error is None:
+        return Translation(meaning.sql, Road("duckdb", meaning.repairs), "")
+    seen = {meaning.sql}
+    for candidate, road in _candidates(meaning, dialects, catalog):
+        if candidate not in seen:
+            seen.add(candidate)
+            if bind(candidate) is None:
+                return Translation(candidate, road, "")
     return Translation(None, Road(), error)
 
 
+def _candidates(meaning: Meaning, dialects: tuple[str, ...], catalog: Catalog) -> Iterator[tuple[str, Road]]:
+    text, done = meaning.sql, meaning.repairs
+    if profile_of(dialects).double_quotes == "fallback":
+        unquoted = _strings_unquoted(text, catalog)
+        if unquoted != text:
+            text, done = unquoted, _joined(done, ("double_quoted_string",))
+            yield text, Road("duckdb", done)
+    for dialect in dialects:
+        tree = read(text, dialect)
+        if tree is None:
+            continue
+        plain = write(tree)
+        if plain is not None:
+            yield plain, Road(dialect, done)
+        profile = PROFILES.get(dialect, PROFILES["duckdb"])
+        repaired: tuple[str, ...] = ()
+        for repair in REPAIRS:
+            if _apply(tree, (repair,), profile, catalog):
+                repaired = _joined(repaired, (repair.name,))
+                candidate = write(tree)
+                if candidate is not None:
+                    yield candidate, Road(dialect, _joined(done, repaired))
+        candidate = write(tree, identify=True)
+        if candidate is not None:
+            yield candidate, Road(dialect, _joined(done, (*repaired, "reserved_word")))
+
+
 def translate_after_error(
-    sql: str, translation: Translation, error: str, dialects: tuple[str, ...], bind: Bind, catalog: Catalog
+    translation: Translation, error: str, dialects: tuple[str, ...], bind: Bind, catalog: Catalog
 ) -> Translation | None:
-    """Another candidate after `translation.sql` failed while running (a conversion error); None where there is none."""
+    """Another candidate after `translation.sql` bound but failed on a value; None where the dialect has none.
+
+    Only conversion errors have a remedy, and only in dialects that compare and cast loosely.
+    """
+    if translation.sql is None or "onversion" not in error:
+        return None
+    for dialect in dialects:
+        profile = PROFILES.get(dialect, PROFILES["duckdb"])
+        tree = read(translation.sql, "duckdb")
+        if tree is None:
+            continue
+        repaired: tuple[str, ...] = ()
+        for repair in RUNTIME:
+            if _apply(tree, (repair,), profile, catalog):
+                repaired = _joined(repaired, (repair.name,))
+                candidate = write(tree)
+                if candidate is not None and candidate != translation.sql and bind(candidate) is None:
+                    road = translation.road
+                    return Translation(candidate, Road(road.dialect, _joined(road.repairs, repaired)), "")
     return None
+
+
+def read(sql: str, dialect: str) -> exp.Expression | None:
+    """The one statement of the text as sqlglot reads it; None where it cannot."""
+    try:
+        trees = [tree for tree in sqlglot.parse(sql, read=dialect) if tree is not None]
+    except (sqlglot.errors.SqlglotError, RecursionError, ValueError, TypeError, AttributeError, KeyError, IndexError):
+        return None
+    return trees[0] if len(trees) == 1 and not isinstance(trees[0], exp.Command) else None
+
+
+def write(tree: exp.Expression, identify: bool = False) -> str | None:
+    """The tree as DuckDB text; None where sqlglot cannot say it."""
+    try:
+        return tree.sql(dialect="duckdb", identify=identify, comments=False)
+    except (sqlglot.errors.SqlglotError, RecursionError, ValueError, TypeError, AttributeError, KeyError, IndexError):
+        return None
+
+
+def _apply(tree: exp.Expression, repairs: tuple[Repair, ...], profile: Profile, catalog: Catalog) -> tuple[str, ...]:
+    resolver = Resolver(catalog)
+    return tuple(one.name for one in repairs if one.allowed(profile) and one.apply(tree, resolver, profile))
+
+
+def _joined(first: tuple[str, ...], then: tuple[str, ...]) -> tuple[str, ...]:
+    return first + tuple(name for name in then if name not in first)
+
+
+def _strings_unquoted(sql: str, catalog: Catalog) -> str:
+    """Double-quoted words that name no column, table or alias anywhere, as string literals."""
+    tokens = scan(sql)
+    parts = [token for token in tokens if token.kind not in ("space", "comment")]
+    named = {parts[i + 1].text.strip('"').lower() for i in range(len(parts) - 1) if parts[i].upper == "AS"}
+    changes: dict[int, str] = {}
+    for index, token in enumerate(parts):
+        if token.kind != QUOTED or token.text[0] != '"':
+            continue
+        name = token.text[1:-1].replace('""', '"').lower()
+        around = (parts[index - 1].text if index else "", parts[index + 1].text if index + 1 < len(parts) else "")
+        if "." in around or name in named or name in catalog or catalog.column_classes(name):
+            continue
+        changes[token.start] = as_string(token.text)
+    return "".join(changes.get(token.start, token.text) for token in tokens) if changes else sql

@@ -9,13 +9,13 @@ runs untrusted text also asks DuckDB what it sees (`kind.kind_of_types`).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 SPACE, COMMENT, STRING, QUOTED, NUMBER, WORD, OPERATOR = "space", "comment", "string", "quoted", "number", "word", "op"
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """One token: `kind` is a constant of this module, `text` the characters as written, `start` their offset."""
 
     kind: str
@@ -33,21 +33,24 @@ class Token:
         return self.text.upper()
 
 
+_STRINGS = {
+    False: r"(?P<string>[eE]'[^'\\]*+(?:(?:\\.|'')[^'\\]*+)*+(?:'|\Z) | '[^']*+(?:''[^']*+)*+(?:'|\Z))",
+    True: r"(?P<string>[eE]?+'[^'\\]*+(?:(?:\\.|'')[^'\\]*+)*+(?:'|\Z))",
+}
 _REST = r"""
     (?P<space>\s++)
-  | (?P<line>--[^\n]*+)
-  | (?P<block>/\*)
-  | (?P<dollar>\$(?P<tag>[A-Za-z_]\w*+)?+\$)
-  | (?P<quoted>"[^"]*+(?:""[^"]*+)*+(?:"|\Z) | `[^`]*+(?:``[^`]*+)*+(?:`|\Z))
-  | (?P<number>(?:\d[\d_]*+(?:\.\d*+)?+|\.\d++)(?:[eE][+-]?+\d++)?+)
+  | {strings}
   | (?P<word>[^\W\d][\w$]*+)
+  | (?P<number>(?:\d[\d_]*+(?:\.\d*+)?+|\.\d++)(?:[eE][+-]?+\d++)?+)
+  | (?P<quoted>"[^"]*+(?:""[^"]*+)*+(?:"|\Z) | `[^`]*+(?:``[^`]*+)*+(?:`|\Z))
+  | (?P<comment>--[^\n]*+)
+  | (?P<block>/\*)
+  | (?P<dollar>\$(?:[A-Za-z_]\w*+)?+\$)
   | (?P<op><>|!=|<=|>=|==|\|\||::|->>|->|\S)
 """
-_STANDARD = r"(?P<string>[eE]'[^'\\]*+(?:(?:\\.|'')[^'\\]*+)*+(?:'|\Z) | '[^']*+(?:''[^']*+)*+(?:'|\Z)) |"
-_BACKSLASH = r"(?P<string>'[^'\\]*+(?:(?:\\.|'')[^'\\]*+)*+(?:'|\Z)) |"
 _READERS = {
-    False: re.compile(_STANDARD + _REST, re.VERBOSE | re.DOTALL),
-    True: re.compile(_BACKSLASH + _REST, re.VERBOSE | re.DOTALL),
+    backslash: re.compile(_REST.format(strings=strings), re.VERBOSE | re.DOTALL)
+    for backslash, strings in _STRINGS.items()
 }
 _BLOCK_EDGE = re.compile(r"/\*|\*/")
 
@@ -66,50 +69,60 @@ def _block_end(sql: str, start: int) -> int:
 
 
 def _read(sql: str, backslash: bool) -> list[Token]:
-    match = _READERS[backslash].match
+    reader = _READERS[backslash]
     tokens: list[Token] = []
-    at, length = 0, len(sql)
-    while at < length:
-        found = match(sql, at)
-        if found is None:  # unreachable: every character is a space or \S
+    at = 0
+    while at < len(sql):
+        for found in reader.finditer(sql, at):
+            group, text, start = found.lastgroup or OPERATOR, found.group(), found.start()
+            if group == "block" or group == "dollar":
+                if group == "block":
+                    group, end = COMMENT, _block_end(sql, start)
+                else:
+                    close = sql.find(text, found.end())
+                    group, end = STRING, len(sql) if close < 0 else close + len(text)
+                tokens.append(Token(group, sql[start:end], start))
+                at = end
+                break
+            tokens.append(Token(group, text, start))
+        else:
             break
-        group = found.lastgroup or OPERATOR
-        end = found.end()
-        if group == "line":
-            group = COMMENT
-        elif group == "block":
-            group, end = COMMENT, _block_end(sql, at)
-        elif group == "dollar" or group == "tag":
-            close = sql.find(found.group(), end)
-            group, end = STRING, length if close < 0 else close + len(found.group())
-        tokens.append(Token(group, sql[at:end], at))
-        at = end
     return tokens
 
 
 def is_open(token: Token) -> bool:
     """True for a string or quoted name whose closing quote is missing."""
-    if token.kind == STRING and token.text[0] != "$":
-        body = token.text[1:] if token.text[0] in "eE" else token.text
+    text = token.text
+    if token.kind == STRING and text[0] != "$":
+        body = text[1:] if text[0] in "eE" else text
         return len(body) < 2 or body[-1] != "'" or (body.count("'") % 2 == 1 and "\\" not in body)
     if token.kind == QUOTED:
-        return len(token.text) < 2 or token.text[-1] != token.text[0] or token.text.count(token.text[0]) % 2 == 1
+        return len(text) < 2 or text[-1] != text[0] or text.count(text[0]) % 2 == 1
     return False
 
 
-def scan(sql: str) -> list[Token]:
-    """All tokens of the text, spaces and comments included; joined they are the text again.
-
-    Backslash escapes (MySQL) are believed only where the standard reading leaves a string open.
-    """
+def _scan(sql: str) -> tuple[Token, ...]:
     tokens = _read(sql, backslash=False)
     if "\\" in sql and tokens and tokens[-1].kind == STRING and is_open(tokens[-1]):
         other = _read(sql, backslash=True)
         if not (other[-1].kind == STRING and is_open(other[-1])):
-            return other
-    return tokens
+            return tuple(other)
+    return tuple(tokens)
+
+
+_recent = lru_cache(maxsize=512)(_scan)
+_KEPT = 4_000
+"""Characters of the longest text whose tokens are kept: long ones come once and would fill the memory."""
+
+
+def scan(sql: str) -> tuple[Token, ...]:
+    """All tokens of the text, spaces and comments included; joined they are the text again.
+
+    Backslash escapes (MySQL) are believed only where the standard reading leaves a string open.
+    """
+    return _recent(sql) if len(sql) <= _KEPT else _scan(sql)
 
 
 def significant(sql: str) -> list[Token]:
     """The tokens that mean something: no spaces, no comments."""
-    return [token for token in scan(sql) if token.kind not in (SPACE, COMMENT)]
+    return [token for token in scan(sql) if token.kind != SPACE and token.kind != COMMENT]
