@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -55,6 +56,12 @@ MACHINE = {
     "versions": {"duckdb": "2.0.0", "torch": "2.13.0"},
 }
 
+SPEED = {"prompt_tokens": 60_000, "output_tokens": 10_000, "padded_tokens": 5_000, "generate_seconds": 8.2} | {
+    "peak_memory_bytes": 3 * 2**30,
+    "energy_joules": 3410.0,
+}
+TRAINING = {"digest": "t" * 16, "train_tokens_per_second": 37_300.0, "peak_memory_bytes": 9 * 2**30, "seconds": 212.0}
+
 
 def make_items(n: int, skill: float, seed: int, luck: float = 0.08) -> list[dict]:
     """n items; equal seeds answer alike apart from `skill`, so that runs are paired as real ones are."""
@@ -102,7 +109,7 @@ def make_items(n: int, skill: float, seed: int, luck: float = 0.08) -> list[dict
                 "match_bird": None if unscored else right or index % 20 == 0,
                 "match_test_suite": None if unscored else right,
                 "cluster": database,
-                "tags": json.dumps({"complexity": complexity}),
+                "tags": [("complexity", complexity)],
                 "gold_table": json.dumps({"columns": [group, "n"], "rows": [["a", 1], ["b", 2]]}),
                 "table": json.dumps({"columns": [group, "n"], "rows": [["a", 1], ["b", 2 if right else 3]]}),
             }
@@ -112,40 +119,29 @@ def make_items(n: int, skill: float, seed: int, luck: float = 0.08) -> list[dict
 
 def make_facts(run_id: str, model: str, **changes) -> dict:
     facts = {
-        "format": 1,
         "id": run_id,
         "model": model,
-        "kind": "base" if model == "base" else "checkpoint",
-        "step": 0 if model == "base" else int(model.rpartition("-")[2]) if model.startswith("checkpoint-") else None,
-        "epoch": None,
-        "training": "adapter-1",
-        "benchmark": {"name": "pocket", "split": "test", "digest": "d" * 16},
-        "prompt": {"digest": "p" * 16},
+        "name": "pocket",
+        "training": None if model == "base" else TRAINING,
+        "benchmark": {"name": "pocket", "split": "test", "n": 300, "digest": "d" * 16, "dialects": ["mysql"]},
+        "digests": {"prompt": "p" * 16},
         "decoding": {"max_new_tokens": 256, "temperature": 0.0, "batch_size": 64},
         "score": {"tolerance": 1e-6, "suite": True},
         "machine": MACHINE,
-        "speed": {
-            "prompt_tokens": 60_000,
-            "output_tokens": 10_000,
-            "padded_tokens": 5_000,
-            "generate_seconds": 8.2,
-            "peak_memory_bytes": 3 * 2**30,
-            "energy_joules": 3410.0,
-        },
-        "phases": {"load": 4.1, "generate": 8.2, "score": 3.3, "store": 0.2},
-        "train": {"train_tokens_per_second": 37_300.0, "peak_memory_bytes": 9 * 2**30, "seconds": 212.0},
-        "command": "harness eval benchmarks/pocket/pocket.toml",
+        "generator": {"backend": "transformers", "dtype": "bfloat16", "batch_size": 64},
+        "timings": {"phases": {"load": 4.1, "generate": 8.2, "score": 3.3, "store": 0.2}, "speed": SPEED},
         "experiment": {"model": {"name": "pocket"}},
     }
     return facts | changes
 
 
 def write_run(folder: Path, facts: dict, items: list[dict]) -> Path:
-    """Write run.json and items.parquet under `folder`/<id>; the run's folder."""
+    """Write run.json and items.parquet under `folder`/<id> as the store does, with any further columns; the folder."""
     run = folder / facts["id"]
     run.mkdir(parents=True)
-    (run / "run.json").write_text(json.dumps(facts), encoding="utf-8")
     pq.write_table(pa.Table.from_pylist(items), run / "items.parquet")
+    digests = facts["digests"] | {"items": hashlib.sha256((run / "items.parquet").read_bytes()).hexdigest()}
+    (run / "run.json").write_text(json.dumps(facts | {"format": 1, "digests": digests}), encoding="utf-8")
     return run
 
 

@@ -77,8 +77,8 @@ def test_items_of_one_database_are_resampled_together(training):
 @pytest.mark.parametrize(
     ("change", "field"),
     [
-        ({"benchmark": {"name": "pocket", "split": "test", "digest": "other"}}, "benchmark.digest"),
-        ({"prompt": {"digest": "other"}}, "prompt.digest"),
+        ({"benchmark": {"name": "x", "split": "test", "digest": "other", "dialects": ["mysql"]}}, "benchmark.digest"),
+        ({"digests": {"prompt": "other"}}, "prompt.digest"),
         ({"decoding": {"max_new_tokens": 64, "temperature": 0.0}}, "decoding.max_new_tokens"),
         ({"score": {"tolerance": 1e-3, "suite": True}}, "score.tolerance"),
     ],
@@ -110,11 +110,11 @@ def test_what_cannot_be_compared_says_so(tmp_path):
 
 
 def test_unreadable_runs_are_named(tmp_path):
-    with pytest.raises(StoreError, match="not a run"):
+    with pytest.raises(StoreError, match="holds no run"):
         load_answers(tmp_path)
     run = _hand_made(tmp_path, "broken", {"1": True})
     (run / "items.parquet").write_bytes(b"PAR1")
-    with pytest.raises(StoreError, match="cannot be read"):
+    with pytest.raises(StoreError, match="not the file"):
         load_answers(run)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness import units
+from harness.comparison import facts
 from harness.comparison.likeness import like_groups
 from harness.comparison.loaded import Answers, Score
 from harness.comparison.pairs import compare
@@ -50,27 +51,30 @@ class Curve:
 
 
 def learning_curves(runs: Sequence[Answers]) -> list[Curve]:
-    """One curve for each training that has at least two comparable runs with a known step."""
+    """One curve for each training that has at least two comparable runs with a known step; the base begins each."""
     curves = []
     for group in like_groups(runs):
-        trainings: dict[str, list[Answers]] = {}
+        bases = [run for run in group if facts.is_base(run.run)]
+        trainings: dict[tuple[str, str], list[Answers]] = {}
         for run in group:
-            if run.facts.get("training") and _step(run) is not None and run.facts.get("kind") != "merged":
-                trainings.setdefault(str(run.facts["training"]), []).append(run)
-        for training, members in trainings.items():
-            curve = _curve(training, members)
+            name = facts.training(run.run)
+            if name and facts.step(run.run) is not None and not facts.is_base(run.run):
+                trainings.setdefault((name, facts.experiment(run.run)), []).append(run)
+        for (name, experiment), members in trainings.items():
+            base = [run for run in bases if facts.experiment(run.run) == experiment]
+            curve = _curve(experiment or name, base[:1] + members)
             if curve is not None:
                 curves.append(curve)
     return curves
 
 
 def _curve(training: str, members: Sequence[Answers]) -> Curve | None:
-    ordered = sorted(members, key=lambda run: (_step(run) or 0, run.run.id))
+    ordered = sorted(members, key=lambda run: (facts.step(run.run) or 0, run.run.id))
     points = []
     for run in ordered:
         score = run.score()
         if score is not None:
-            points.append(Point(run.run.id, run.run.model, _step(run) or 0, run.facts.get("epoch"), score))
+            points.append(Point(run.run.id, run.run.model, facts.step(run.run) or 0, facts.epoch(run.run), score))
     if len(points) < 2:
         return None
     best = max(points, key=lambda point: (point.score.share, -point.step))
@@ -113,10 +117,3 @@ def _hint(runs: Sequence[Answers], points: Sequence[Point], best: Point) -> str:
     if last.run == best.run:
         return f"{best.model} is the last checkpoint and better than every earlier one: longer training may still help."
     return f"{best.model} is better than every earlier checkpoint; none before it would have done as well."
-
-
-def _step(run: Answers) -> int | None:
-    if run.facts.get("kind") == "base":
-        return 0
-    step = run.facts.get("step")
-    return int(step) if isinstance(step, int | float) else None

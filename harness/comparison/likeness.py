@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harness.comparison.facts import benchmark_digest, section
 from harness.comparison.loaded import Answers
+from harness.records import Run
 
 CHECKED = ("benchmark", "prompt", "decoding", "score")
-"""Sections of run.json that must agree, in the order their differences are told."""
+"""What must agree, in the order differences are told."""
 
 IRRELEVANT = frozenset(
     {
@@ -28,14 +30,14 @@ IRRELEVANT = frozenset(
 )
 """Settings that say how fast or where from, not what was asked or how it was judged."""
 
-_BENCHMARK = ("name", "split", "digest", "dialects", "semantics")
+_BENCHMARK = ("split", "dialects", "semantics")
 
 
-def differing_fields(a: Answers, b: Answers) -> list[str]:
+def differing_fields(a: Run, b: Run) -> list[str]:
     """What makes two runs unlike, one phrase a field: `decoding.max_new_tokens is 128 in A and 256 in B`."""
     left, right = _checked(a), _checked(b)
     return [
-        f"{field} is {_shown(left.get(field))} in {a.run.id} and {_shown(right.get(field))} in {b.run.id}"
+        f"{field} is {_shown(left.get(field))} in {a.id} and {_shown(right.get(field))} in {b.id}"
         for field in sorted(left.keys() | right.keys(), key=lambda name: (CHECKED.index(name.split(".")[0]), name))
         if left.get(field) != right.get(field)
     ]
@@ -45,21 +47,19 @@ def like_groups(runs: Sequence[Answers]) -> list[list[Answers]]:
     """Runs that may be compared with each other, in the order given; each run in exactly one group."""
     groups: dict[tuple[tuple[str, str], ...], list[Answers]] = {}
     for run in runs:
-        key = tuple(sorted((field, repr(value)) for field, value in _checked(run).items()))
+        key = tuple(sorted((field, repr(value)) for field, value in _checked(run.run).items()))
         groups.setdefault(key, []).append(run)
     return list(groups.values())
 
 
-def _checked(run: Answers) -> dict[str, Any]:
+def _checked(run: Run) -> dict[str, Any]:
     fields: dict[str, Any] = {}
-    for name in CHECKED:
-        section = run.section(name)
-        if name == "benchmark":
-            section = {key: section[key] for key in _BENCHMARK if key in section}
-            if "digest" in section:
-                # equal digests are equal items, whatever the copy of the benchmark was called
-                section.pop("name", None)
-        _flatten(name, section, fields)
+    _flatten("benchmark", {key: section(run, "benchmark").get(key) for key in _BENCHMARK}, fields)
+    # equal digests are equal items, whatever the copy of the benchmark was called
+    fields["benchmark.digest"] = benchmark_digest(run) or section(run, "benchmark").get("name")
+    fields["prompt.digest"] = section(run, "digests").get("prompt") or section(run, "prompt").get("digest")
+    for name in ("decoding", "score"):
+        _flatten(name, section(run, name), fields)
     return fields
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from harness import stats
 from harness.errors import StoreError
 from harness.records import RULES, Run
+from harness.store import find_run, load_items
 
 COLUMNS = {"default": "execution_match", "suite": "suite_match", "string": "string_match", "exact": "exact_match"} | {
     "structural": "structural_match"
@@ -62,16 +60,6 @@ class Answers:
         """The items' ids, in stored order."""
         return self.columns["id"]
 
-    @property
-    def facts(self) -> Mapping[str, Any]:
-        """The whole of run.json."""
-        return self.run.facts
-
-    def section(self, name: str) -> Mapping[str, Any]:
-        """One object of run.json; empty where the run does not have it."""
-        value = self.run.facts.get(name)
-        return value if isinstance(value, Mapping) else {}
-
     def column(self, name: str) -> Sequence[Any]:
         """A column's values; all None where the run does not have it."""
         found = self.columns.get(name)
@@ -80,8 +68,6 @@ class Answers:
     def verdicts(self, rule: str = "default") -> Sequence[bool | None]:
         """Each item's verdict by one judgement (`JUDGEMENTS`); None where the gold could not be scored."""
         name = COLUMNS.get(rule, f"match_{rule}")
-        if rule == "default" and name not in self.columns:
-            name = "match_default"
         values = self.column(name)
         if rule not in ("string", "exact", "structural"):
             return values
@@ -99,37 +85,16 @@ class Answers:
 
 
 def load_answers(run: Run | Path | str) -> Answers:
-    """Read a run's folder (run.json and items.parquet); StoreError names what is missing or unreadable."""
-    folder = Path(run.path if isinstance(run, Run) else run)
-    record = run if isinstance(run, Run) else _read_run(folder)
-    path = folder / "items.parquet"
-    try:
-        table = pq.read_table(path)
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{path} cannot be read ({error}); evaluate the run again.") from error
+    """Read a run by its folder, its id or its record; StoreError names what is missing or unreadable."""
+    record = run if isinstance(run, Run) else find_run(str(run))
+    table = load_items(record)
     columns: dict[str, list[Any]] = {name: table.column(name).to_pylist() for name in table.column_names}
-    if "id" not in columns or not ({"execution_match", "match_default"} & columns.keys()):
-        raise StoreError(
-            f"{path} has no column id or execution_match, so it is not a run's items; name a run's folder."
-        )
-    columns["id"] = [str(value) for value in columns["id"]]
+    if "id" not in columns or "execution_match" not in columns:
+        raise StoreError(f"The items of {record.path} have no column id or execution_match; evaluate the run again.")
     columns, samples = _first_samples(columns)
     if len(set(columns["id"])) != len(columns["id"]):
-        raise StoreError(f"{path} holds an id twice; evaluate the run again.")
+        raise StoreError(f"The items of {record.path} hold an id twice; evaluate the run again.")
     return Answers(record, columns, samples)
-
-
-def _read_run(folder: Path) -> Run:
-    path = folder / "run.json"
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise StoreError(f"{folder} is not a run: it has no run.json. Runs lie under reports/runs.") from None
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{path} cannot be read ({error}); evaluate the run again.") from error
-    if not isinstance(facts, dict):
-        raise StoreError(f"{path} holds no JSON object; evaluate the run again.")
-    return Run(str(facts.get("id") or folder.name), str(facts.get("model") or folder.name), facts, str(folder))
 
 
 def _first_samples(columns: dict[str, list[Any]]) -> tuple[dict[str, list[Any]], dict[str, list[dict[str, Any]]]]:
@@ -139,9 +104,7 @@ def _first_samples(columns: dict[str, list[Any]]) -> tuple[dict[str, list[Any]],
         return columns, {}
     samples: dict[str, list[dict[str, Any]]] = {}
     kept: list[int] = []
-    wanted = [
-        name for name in ("sample", "execution_match", "match_default", "answer_digest", "sql") if name in columns
-    ]
+    wanted = [name for name in ("sample", "execution_match", "answer_digest", "sql") if name in columns]
     for row in sorted(range(len(numbers)), key=lambda index: numbers[index] or 0):
         id_ = columns["id"][row]
         if id_ not in samples:

@@ -103,7 +103,7 @@ def compare(
 
 def _refuse_unlike(loaded: Sequence[Answers]) -> None:
     for other in loaded[1:]:
-        unlike = differing_fields(loaded[0], other)
+        unlike = differing_fields(loaded[0].run, other.run)
         if unlike:
             raise CompareError(
                 f"These runs may not be compared: {'; '.join(unlike)}. "
@@ -150,7 +150,7 @@ def _pair(a: Answers, b: Answers, rule: str, seed: int) -> Pair:
         unpaired=len(left) + len(right) - 2 * len(shared),
         flipped_to_right=gained,
         flipped_to_wrong=dropped,
-        unlike=tuple(differing_fields(a, b)),
+        unlike=tuple(differing_fields(a.run, b.run)),
     )
 
 

@@ -36,10 +36,7 @@ class Sampling:
 def sampling(answers: Answers, seed: int = 0) -> Sampling | None:
     """pass@k and majority of a run with more than one sample an item; None where there is one."""
     clusters = dict(zip(answers.ids, answers.clusters, strict=True))
-    verdicts = {
-        id_: [sample.get("execution_match", sample.get("match_default")) for sample in samples]
-        for id_, samples in answers.samples.items()
-    }
+    verdicts = {id_: [sample["execution_match"] for sample in samples] for id_, samples in answers.samples.items()}
     scored = {id_: [bool(v) for v in found] for id_, found in verdicts.items() if None not in found}
     if not scored:
         return None

@@ -1,0 +1,99 @@
+"""What run.json says about a run, read in one place: unknown is None or empty, never guessed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from harness.records import Run
+
+_STEP = re.compile(r"(?:^|[-_/])(?:checkpoint|step)[-_](\d+)$")
+
+
+def section(run: Run, *names: str) -> Mapping[str, Any]:
+    """The object under a path of keys; empty where the run does not have it."""
+    value: Any = run.facts
+    for name in names:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value if isinstance(value, Mapping) else {}
+
+
+def step(run: Run) -> int | None:
+    """Optimiser steps behind the model: 0 for the base, None where it is not known to be a checkpoint."""
+    if is_base(run):
+        return 0
+    for value in (run.facts.get("step"), section(run, "training").get("step")):
+        if isinstance(value, int | float):
+            return int(value)
+    found = _STEP.search(run.model)
+    return int(found.group(1)) if found else None
+
+
+def epoch(run: Run) -> float | None:
+    """Passes over the training data behind the model, where recorded."""
+    for value in (run.facts.get("epoch"), section(run, "training").get("epoch")):
+        if isinstance(value, int | float):
+            return float(value)
+    return None
+
+
+def is_base(run: Run) -> bool:
+    """True for the model before any training of ours."""
+    return run.facts.get("kind") == "base" or run.model == "base"
+
+
+def training(run: Run) -> str:
+    """What the checkpoints of one training share; empty for the base and for answers made elsewhere."""
+    value = run.facts.get("training")
+    if isinstance(value, str):
+        return value
+    facts = section(run, "training")
+    return "" if is_base(run) else str(facts.get("digest") or facts.get("name") or run.facts.get("name") or "")
+
+
+def experiment(run: Run) -> str:
+    """Name of the experiment, empty where there is none."""
+    return str(run.facts.get("name") or section(run, "experiment").get("name") or "")
+
+
+def machine(run: Run) -> str:
+    """The hardware in a few words, as `records.Machine.name` says it; empty where unknown."""
+    facts = section(run, "machine")
+    if facts.get("name"):
+        return str(facts["name"])
+    if facts.get("gpu"):
+        count = facts.get("gpu_count") or 1
+        return f"{count} x {facts['gpu']}" if count > 1 else str(facts["gpu"])
+    if facts.get("cpu") or facts.get("cpu_count"):
+        return f"{facts.get('cpu') or 'CPU'} ({facts.get('cpu_count') or '?'} cores)"
+    return ""
+
+
+def speed(run: Run) -> Mapping[str, Any]:
+    """Counts and seconds of generation (`records.Speed`); empty where nothing was timed."""
+    return section(run, "timings", "speed") or section(run, "speed")
+
+
+def output_rate(run: Run) -> float | None:
+    """Output tokens a second over all generation seconds."""
+    facts = speed(run)
+    tokens, seconds = facts.get("output_tokens"), facts.get("generate_seconds")
+    return tokens / seconds if tokens and seconds else None
+
+
+def phases(run: Run) -> dict[str, float]:
+    """Wall seconds by phase, in the order recorded."""
+    found = section(run, "timings", "phases") or section(run, "phases")
+    return {str(name): float(value) for name, value in found.items() if isinstance(value, int | float)}
+
+
+def benchmark(run: Run) -> str:
+    """Name and split of the benchmark: `spider dev`."""
+    facts = section(run, "benchmark")
+    return " ".join(str(facts[key]) for key in ("name", "split") if facts.get(key)) or "unnamed benchmark"
+
+
+def benchmark_digest(run: Run) -> str:
+    """Digest of the questions, golds and data; empty where not recorded."""
+    return str(section(run, "benchmark").get("digest") or section(run, "digests").get("benchmark") or "")
