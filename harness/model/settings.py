@@ -24,17 +24,19 @@ class ModelSettings:
     precision: Precision = "nf4"
     """`nf4` = bitsandbytes NF4 with double quantisation, as the guide; else the dtype of every weight."""
     compute_dtype: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
-    """Dtype of the arithmetic and of what NF4 leaves unquantised; auto: bf16 from capability 8.0, else fp16; CPU fp32."""
+    """Dtype of NF4's arithmetic and of what it leaves whole; auto: bf16 from capability 8.0, else fp16; CPU fp32."""
     device: Literal["auto", "cuda", "cpu"] = "auto"
     """`auto` takes the GPU where there is one."""
     attention: str = "sdpa"
     """transformers' attn_implementation: sdpa, eager, flash_attention_2 ..."""
+    tokenizer_from: str = ""
+    """Hub id or folder of the tokenizer; empty: the base's own."""
     chat_template_from: str = ""
     """Hub id, folder or `.jinja` file whose chat template is used; empty: the tokenizer's own, else Gemma's."""
     trust_remote_code: bool = False
     """Run Python that comes with the model; off, a model that needs it is refused."""
     allow_pickle: bool = False
-    """Read pickled weights (`*.bin`, `*.pt`), which can run code as they load; off, they are refused."""
+    """Read pickled weights (`*.bin`), which can run code as they load; off, they are refused."""
     cache_dir: str = DEFAULT_CACHE
     """Where converted GGUF models are kept; `~` is the home folder."""
 

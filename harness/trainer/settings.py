@@ -27,7 +27,7 @@ class TrainSettings:
     max_length: int = 512
     """Tokens of a row (of a pack, where packing is on)."""
     packing: Literal["bfd", "wrapped", "none"] = "bfd"
-    """`bfd` packs whole rows that cannot see each other; `wrapped` concatenates and cuts (trl 0.x's packing=True); `none` pads."""
+    """`bfd` packs whole rows, blind to each other; `wrapped` joins and cuts (trl 0.x: packing=True); `none` pads."""
     loss_on: Literal["completion", "all"] = "completion"
     """Tokens the loss is taken over; `all` is the guide as first written (prompt included)."""
     over_long: Literal["truncate", "drop"] = "truncate"
@@ -60,7 +60,7 @@ class TrainSettings:
     dequantize_base: bool = False
     """Hold the NF4 base dequantised: the same values and gradients (exact), faster, more memory."""
     trainable_dtype: Literal["auto", "bf16", "fp32"] = "auto"
-    """Dtype of what trains; auto: bf16 from capability 8.0 (trl's choice for QLoRA), else fp32 (fp16 scaling and CPU need it)."""
+    """Dtype of what trains; auto: bf16 beside a bf16 base (as trl does), else fp32 (fp16 scaling needs it)."""
     save_each_epoch: bool = True
     save_every_steps: int = 0
     """Further checkpoints every so many optimizer steps; 0 none. A killed run resumes from the newest."""

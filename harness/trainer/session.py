@@ -1,0 +1,163 @@
+"""trl's SFTTrainer with its clock, its counters and its voice: what is trained stays trl's."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from trl.trainer.sft_trainer import SFTTrainer
+
+from harness.errors import HarnessError
+from harness.throughput import clock
+from harness.trainer.result import write_record
+from harness.trainer.settings import TrainSettings
+
+Progress = Callable[[int, int, str], None]
+"""Called with (optimizer steps done, steps in all, a few words)."""
+LOGGED = ("loss", "grad_norm", "learning_rate", "mean_token_accuracy", "epoch")
+
+
+class DivergedError(HarnessError):
+    """The loss is no number any more."""
+
+
+class CountingTrainer(SFTTrainer):
+    """SFTTrainer that counts tokens on the device and times what it writes."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.saving_seconds = 0.0
+        self._loss_tokens: list[torch.Tensor | int] = []
+        self._positions = 0
+        super().__init__(*args, **kwargs)
+
+    @property
+    def trained_tokens(self) -> int:
+        """Input tokens that went through the model, padding left out (trl's `num_tokens`)."""
+        return int(self._total_train_tokens)
+
+    @property
+    def loss_tokens(self) -> int:
+        """Tokens the loss was taken over."""
+        return sum(int(count) for count in self._loss_tokens)
+
+    @property
+    def padded_tokens(self) -> int:
+        """Positions of padding that went through the model."""
+        return self._positions - self.trained_tokens
+
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
+        """Count the tokens of the loss as transformers does, without waiting for the device."""
+        batches, items = super().get_batch_samples(*args, **kwargs)
+        if items is not None:
+            self._loss_tokens.append(items)
+        self._positions += sum(batch["input_ids"].numel() for batch in batches)
+        return batches, items
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        start = clock(self.args.device)
+        super()._save_checkpoint(*args, **kwargs)
+        self.saving_seconds += clock(self.args.device) - start
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """Leave trl's card out: the house writes its own, with what was measured."""
+
+
+class Watch(TrainerCallback):
+    """Saves, logs, reports progress, marks whole checkpoints, and stops on Ctrl-C or a loss that is no number."""
+
+    def __init__(self, settings: TrainSettings, base: dict[str, Any], progress: Progress | None) -> None:
+        self.settings = settings
+        self.base = base
+        self.progress = progress
+        self.interrupted = False
+        self.losses: list[dict[str, float]] = []
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Take over what a resumed training had logged."""
+        self.losses = [_entry(logs) for logs in state.log_history if "loss" in logs]
+        self._tell(state)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Ask for the step's checkpoint, for the last step's loss, for the end after Ctrl-C."""
+        every = self.settings.save_every_steps
+        if every and state.global_step % every == 0:
+            control.should_save = True
+        if state.global_step >= state.max_steps:
+            control.should_log = control.should_save = True
+        if self.interrupted:
+            control.should_log = control.should_save = control.should_training_stop = True
+        self._tell(state)
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Log at each epoch's end, so that its checkpoint has a loss."""
+        control.should_log = True
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Keep the loss; stop where it is no number."""
+        if not logs or "loss" not in logs:
+            return
+        self.losses.append(_entry({"step": state.global_step, **logs}))
+        if not math.isfinite(float(logs["loss"])):
+            raise DivergedError(
+                f"Training diverged: the loss was {logs['loss']} at step {state.global_step}; lower "
+                f"train.learning_rate (it is {self.settings.learning_rate:g}). The last checkpoint is untouched."
+            )
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Mark the checkpoint as whole: its record is the last file written."""
+        if not state.is_world_process_zero:
+            return
+        folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
+        loss = self.losses[-1]["loss"] if self.losses else None
+        progress = {"step": state.global_step, "epoch": state.epoch, "loss": loss, "interrupted": self.interrupted}
+        write_record(folder, {"status": "checkpoint", **self.base, **progress})
+
+    def _tell(self, state: TrainerState) -> None:
+        if self.progress is not None and state.is_world_process_zero:
+            words = f"loss {self.losses[-1]['loss']:.3f}" if self.losses else "training"
+            self.progress(state.global_step, state.max_steps, words)
+
+
+class InterruptAfterStep:
+    """Lets the first Ctrl-C finish the step and write a checkpoint; the second stops at once."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
+        self.before: Any = None
+
+    def __enter__(self) -> InterruptAfterStep:
+        if threading.current_thread() is threading.main_thread():
+            self.before = signal.signal(signal.SIGINT, self._interrupt)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self.before is not None:
+            signal.signal(signal.SIGINT, self.before)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self.watch.interrupted:
+            raise KeyboardInterrupt
+        self.watch.interrupted = True
+
+
+def _entry(logs: dict[str, Any]) -> dict[str, float]:
+    entry = {key: float(logs[key]) for key in LOGGED if key in logs}
+    return {"step": int(logs.get("step", 0)), **entry}

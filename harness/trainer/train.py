@@ -1,0 +1,260 @@
+"""QLoRA from examples to an adapter: reuses a finished one, resumes a killed one, explains what went wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import hashlib
+import importlib.metadata
+import json
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import datasets
+import torch
+from transformers import PrinterCallback
+
+from harness.errors import DeviceError, HarnessError, StoreError
+from harness.model.files import digest, file_digest
+from harness.model.load import Loaded, load_base, quiet
+from harness.model.settings import ModelSettings
+from harness.model.source import is_hub_id, locate_base
+from harness.throughput import clock, peak_memory, reset_peak_memory
+from harness.trainer.card import write_card
+from harness.trainer.hub import push
+from harness.trainer.recipe import prepare_model, sft_config, trainable_facts
+from harness.trainer.result import (
+    CHECKPOINTS,
+    Checkpoint,
+    TrainResult,
+    find_checkpoints,
+    find_result,
+    read_record,
+    record_of,
+    write_record,
+)
+from harness.trainer.rows import Rows, data_digest, encode_rows
+from harness.trainer.session import CountingTrainer, InterruptAfterStep, Progress, Watch
+from harness.trainer.settings import Example, TrainSettings
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+NOT_TRAINED = ("report_to", "push_to_hub", "hub_model_id", "logging_steps", "save_every_steps", "save_each_epoch")
+"""Settings that do not change the adapter, so they do not make a finished one stale."""
+
+
+def train(
+    examples: Sequence[Example],
+    model: ModelSettings,
+    settings: TrainSettings,
+    out: Path,
+    *,
+    progress: Progress | None = None,
+) -> TrainResult:
+    """Train an adapter into `out` and return what came of it.
+
+    The same settings, data and base: a finished adapter is returned as it is, an unfinished one resumes from its last
+    whole checkpoint. Another training found in `out` is set aside under a name with its digest. Ctrl-C ends after the
+    step with a checkpoint, then raises KeyboardInterrupt.
+    """
+    identity = _identity(examples, model, settings)
+    _make_room(out, identity["settings_digest"])
+    done = find_result(out)
+    if done is not None:
+        return done
+    write_record(out, {"status": "running", **identity})
+    with _explained(settings, out), quiet(), _hushed():
+        return _train(examples, load_base(model), settings, out, identity, progress)
+
+
+def _train(
+    examples: Sequence[Example],
+    loaded: Loaded,
+    settings: TrainSettings,
+    out: Path,
+    identity: Mapping[str, Any],
+    progress: Progress | None,
+) -> TrainResult:
+    rows = encode_rows(examples, loaded.tokenizer, settings)
+    facts = {**identity, "model": dict(loaded.facts), "rows": len(rows.input_ids), "row_tokens": rows.tokens}
+    facts["versions"] = {name: importlib.metadata.version(name) for name in ("torch", "transformers", "trl", "peft")}
+    model = prepare_model(loaded, settings)
+    facts.update(trainable_facts(model))
+    facts = json.loads(json.dumps(facts))  # what is read back later is then equal to it
+    watch = Watch(settings, facts, progress)
+    trainer = _trainer(model, loaded, rows, settings, out, watch)
+    last = _last_checkpoint(out)
+    reset_peak_memory(loaded.device)
+    start = clock(loaded.device)
+    with InterruptAfterStep(watch):
+        trainer.train(resume_from_checkpoint=str(last.path) if last else None)
+    seconds = clock(loaded.device) - start
+    if watch.interrupted:
+        raise KeyboardInterrupt
+    result = TrainResult(
+        adapter=out,
+        checkpoints=(),
+        loss=watch.losses[-1]["loss"] if watch.losses else None,
+        losses=tuple(watch.losses),
+        steps=trainer.state.global_step,
+        seconds=seconds,
+        step_seconds=seconds - trainer.saving_seconds,
+        trained_tokens=trainer.trained_tokens,
+        loss_tokens=trainer.loss_tokens,
+        peak_memory_bytes=peak_memory(loaded.device),
+        resumed_from=last.step if last else 0,
+        over_long={"rows": rows.over_long, "dropped": rows.dropped, "truncated": rows.over_long - rows.dropped},
+        facts={**facts, "padded_tokens": trainer.padded_tokens},
+    )
+    return _finish(trainer, result, settings)
+
+
+def _trainer(
+    model: Any, loaded: Loaded, rows: Rows, settings: TrainSettings, out: Path, watch: Watch
+) -> CountingTrainer:
+    data = datasets.Dataset.from_dict({"input_ids": rows.input_ids, "labels": rows.labels})
+    # trl casts what trains beside a four-bit base to bf16; where fp32 is wanted, its values are put back
+    kept = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
+    trainer = CountingTrainer(
+        model=model,
+        args=sft_config(settings, loaded, out),
+        train_dataset=data,
+        processing_class=loaded.tokenizer,
+        callbacks=[watch],
+    )
+    trainer.remove_callback(PrinterCallback)  # it prints to stdout, which is kept for one JSON document
+    for name, parameter in model.named_parameters():
+        if name in kept and parameter.dtype != kept[name].dtype:
+            parameter.data = kept[name]
+    return trainer
+
+
+def _finish(trainer: CountingTrainer, result: TrainResult, settings: TrainSettings) -> TrainResult:
+    """Save adapter, tokenizer, card; the record comes last and marks the adapter as finished."""
+    out = result.adapter
+    for checkpoint in find_checkpoints(out):
+        if (read_record(checkpoint.path) or {}).get("interrupted"):
+            shutil.rmtree(checkpoint.path)
+    trainer.save_model(str(out))
+    (out / "training_args.bin").unlink(missing_ok=True)  # a pickle that nothing needs
+    base = result.facts["model"]["source"]
+    if is_hub_id(base) and not Path(base).exists():
+        for folder in (out, *(checkpoint.path for checkpoint in find_checkpoints(out))):
+            _name_base(folder, base)
+    result = dataclasses.replace(result, checkpoints=find_checkpoints(out))
+    write_card(out, result)
+    write_record(out, {"status": "finished", **record_of(result)})
+    if settings.push_to_hub:
+        push(out, settings.hub_model_id or out.name)
+    return result
+
+
+def _name_base(folder: Path, base: str) -> None:
+    """Let a hub model be found by its id, not by the cache folder it was read from."""
+    file = folder / "adapter_config.json"
+    config = json.loads(file.read_text(encoding="utf-8"))
+    config["base_model_name_or_path"] = base
+    file.write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf-8")
+
+
+def _identity(examples: Sequence[Example], model: ModelSettings, settings: TrainSettings) -> dict[str, Any]:
+    """Return settings and digests; `settings_digest` is equal where the adapter would be the same."""
+    asked = {key: value for key, value in dataclasses.asdict(settings).items() if key not in NOT_TRAINED}
+    base = locate_base(model)
+    tokenizer = Path(model.tokenizer_from).expanduser() if model.tokenizer_from else base
+    template = Path(model.chat_template_from).expanduser()
+    what = {
+        "base_digest": digest(base),
+        "tokenizer_digests": {name: file_digest(tokenizer / name) for name in TOKENIZER_FILES},
+        "template_digest": file_digest(template),
+        "data_digest": data_digest(examples),
+        "train": asked,
+        "model": {
+            "precision": model.precision,
+            "compute_dtype": model.compute_dtype,
+            "tokenizer_from": model.tokenizer_from,
+            "chat_template_from": model.chat_template_from,
+        },
+    }
+    digested = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+    return {
+        "settings_digest": digested,
+        "data_digest": what["data_digest"],
+        "train": dataclasses.asdict(settings),
+        "model_settings": dataclasses.asdict(model),
+    }
+
+
+def _make_room(out: Path, settings_digest: str) -> None:
+    """Set another training in `out` aside; StoreError where `out` holds something else."""
+    record = read_record(out)
+    if record is None:
+        if out.is_dir() and any(out.iterdir()):
+            raise StoreError(f"{out} is not empty and holds no training; name another folder or empty it.")
+        return
+    # a finished record keeps its facts one level down
+    old = record.get("settings_digest") or record.get("facts", {}).get("settings_digest", "unknown")
+    if old == settings_digest:
+        return
+    aside = out.with_name(f"{out.name}-{old[:8]}")
+    number = 1
+    while aside.exists():
+        number += 1
+        aside = out.with_name(f"{out.name}-{old[:8]}-{number}")
+    out.rename(aside)
+
+
+def _last_checkpoint(out: Path) -> Checkpoint | None:
+    """Return the newest whole checkpoint; ones cut off while written are removed, for trl would take them."""
+    whole = find_checkpoints(out)
+    for folder in (out / CHECKPOINTS).glob("checkpoint-*"):
+        if folder not in {checkpoint.path for checkpoint in whole}:
+            shutil.rmtree(folder)
+    return whole[-1] if whole else None
+
+
+@contextmanager
+def _explained(settings: TrainSettings, out: Path) -> Iterator[None]:
+    """Turn what hardware and disk do into one sentence with the setting to change."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        remedy = "train.gradient_checkpointing=true" if not settings.gradient_checkpointing else "train.max_length"
+        if settings.batch_size > 1:
+            remedy = f"train.batch_size below {settings.batch_size} (and train.accumulation up)"
+        raise DeviceError(f"The GPU's memory did not suffice for training; set {remedy}, then run again.") from error
+    except HarnessError:
+        raise
+    except Exception as error:
+        if _disk_full(error, out):
+            raise StoreError(
+                f"The disk under {out} is full; free some, or save less often (train.save_every_steps), then run "
+                "again: training resumes from the last whole checkpoint."
+            ) from error
+        raise
+
+
+def _disk_full(error: Exception, out: Path) -> bool:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    words = str(error).lower()
+    if "no space left" in words or "disk quota" in words:
+        return True
+    return "writer" in words and shutil.disk_usage(out).free < 2**20  # torch.save hides the errno
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Keep the libraries' advice and bars from the screen while training."""
+    bars = datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        if not bars:
+            datasets.enable_progress_bars()
