@@ -1,0 +1,178 @@
+"""Where gold and neighbours run while a suite is made.
+
+Neighbours of a gold are as untrusted as the gold: a caller that scores inside a sandboxed worker hands its own
+`Executor` in. `DuckDBExecutor` is the plain one: in memory, external access off, one thread, every statement interrupted
+at a deadline. It does not hold what an interrupt does not hold (a single huge allocation); run it under a limit.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Protocol
+
+import duckdb
+
+from harness.answer import State, Table, fetch
+from harness.suite.schema import quote
+
+MAX_ROWS = 20_000
+
+_NEEDED = frozenset({"filter_pushdown", "filter_pullup", "expression_rewriter", "unused_columns", "cte_inlining"})
+"""Optimizer passes kept: on tables of thirty rows the others cost more than they save."""
+
+
+class StatementError(Exception):
+    """A statement that did not run; `kind` is `bind` (never runs here), `run` (failed on these rows) or `timeout`."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class Executor(Protocol):
+    """Empty tables of one schema, filled and questioned again and again."""
+
+    def load(self, inserts: Sequence[str]) -> None:
+        """Empty every table, then run these INSERTs; raises StatementError where a constraint is violated."""
+
+    def binds(self, sql: str) -> bool:
+        """Whether the statement can be prepared on these tables."""
+
+    def query(self, sql: str) -> Table:
+        """The rows of a reading statement; raises StatementError."""
+
+    def state(self, sql: str) -> State:
+        """Every table and view after a writing statement, which is then undone; raises StatementError."""
+
+
+class DuckDBExecutor:
+    """An Executor on an in-memory DuckDB of this process."""
+
+    def __init__(self, script: str, deadline_seconds: float = 2.0) -> None:
+        """`script` makes the tables, empty, in DuckDB's words; raises duckdb.Error where it does not run."""
+        self._connection = duckdb.connect(config={"threads": 1, "enable_external_access": False, "memory_limit": "512MB"})
+        self._connection.execute(script)
+        passes = [name for (name,) in self._connection.execute("SELECT * FROM duckdb_optimizers()").fetchall()]
+        self._connection.execute(f"SET disabled_optimizers = '{','.join(p for p in passes if p not in _NEEDED)}'")
+        self._watch = _Watch(self._connection, deadline_seconds)
+        self._inserts: tuple[str, ...] = ()
+        self._loaded = False
+
+    def __enter__(self) -> DuckDBExecutor:
+        """The executor itself."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Close."""
+        self.close()
+
+    def close(self) -> None:
+        """Give the database back."""
+        self._watch.close()
+        self._connection.close()
+
+    def load(self, inserts: Sequence[str]) -> None:
+        """See Executor."""
+        self._empty()
+        self._inserts = tuple(inserts)
+        self._fill()
+
+    def binds(self, sql: str) -> bool:
+        """See Executor; drops the loaded rows."""
+        self._empty()
+        try:
+            self._connection.execute(f"PREPARE suite_probe AS {sql}")
+        except duckdb.Error as error:
+            return not isinstance(error, duckdb.ParserException | duckdb.BinderException | duckdb.CatalogException) and (
+                sql.lstrip()[:6].upper() in ("CREATE", "ALTER ")
+            )
+        self._connection.execute("DEALLOCATE suite_probe")
+        return True
+
+    def query(self, sql: str) -> Table:
+        """See Executor."""
+        self._ensure()
+        return self._run(sql)
+
+    def state(self, sql: str) -> State:
+        """See Executor."""
+        self._ensure()
+        try:
+            for statement in self._connection.extract_statements(sql):
+                with self._watch:
+                    self._connection.execute(statement)
+            names = self._connection.execute(
+                "SELECT table_name FROM duckdb_tables() WHERE NOT internal UNION ALL "
+                "SELECT view_name FROM duckdb_views() WHERE NOT internal ORDER BY 1"
+            ).fetchall()
+            return {name.lower(): self._run(f"SELECT * FROM {quote(name)}") for (name,) in names}
+        except duckdb.Error as error:
+            raise StatementError(_kind(error), str(error)) from error
+        finally:
+            self._empty()
+
+    def _run(self, sql: str) -> Table:
+        try:
+            with self._watch:
+                return fetch(self._connection.execute(sql), MAX_ROWS)  # type: ignore[arg-type]
+        except duckdb.Error as error:
+            self._empty()
+            raise StatementError(_kind(error), str(error)) from error
+        except (ValueError, OverflowError) as error:
+            raise StatementError("run", str(error)) from error
+
+    def _ensure(self) -> None:
+        if not self._loaded:
+            self._fill()
+
+    def _fill(self) -> None:
+        self._connection.execute("BEGIN")
+        try:
+            for insert in self._inserts:
+                self._connection.execute(insert)
+        except duckdb.Error as error:
+            self._connection.execute("ROLLBACK")
+            raise StatementError("run", str(error)) from error
+        self._loaded = True
+
+    def _empty(self) -> None:
+        if self._loaded:
+            self._connection.execute("ROLLBACK")
+            self._loaded = False
+
+
+def _kind(error: duckdb.Error) -> str:
+    if isinstance(error, duckdb.InterruptException | duckdb.OutOfMemoryException):
+        return "timeout"
+    bind = duckdb.ParserException | duckdb.BinderException | duckdb.CatalogException
+    return "bind" if isinstance(error, bind) else "run"
+
+
+class _Watch:
+    """One thread that interrupts the connection when a statement outlives the deadline."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, seconds: float) -> None:
+        self._connection = connection
+        self._seconds = seconds
+        self._until: float | None = None
+        self._closed = threading.Event()
+        threading.Thread(target=self._loop, daemon=True).start()
+
+    def __enter__(self) -> None:
+        self._until = time.monotonic() + self._seconds
+
+    def __exit__(self, *_: object) -> None:
+        self._until = None
+
+    def close(self) -> None:
+        """Let the thread end."""
+        self._closed.set()
+
+    def _loop(self) -> None:
+        while not self._closed.wait(self._seconds / 8):
+            until = self._until
+            if until is not None and time.monotonic() > until:
+                self._connection.interrupt()

@@ -1,0 +1,186 @@
+"""Mutation rules for what a row must satisfy: WHERE, ON, HAVING, and the conditions of CASE."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+
+from sqlglot import exp
+
+from harness.suite.scene import Edit, Scene
+
+_NEAR: dict[type[exp.Expression], tuple[type[exp.Expression], ...]] = {
+    exp.EQ: (exp.NEQ, exp.GTE),
+    exp.NEQ: (exp.EQ,),
+    exp.GT: (exp.GTE, exp.LT),
+    exp.GTE: (exp.GT, exp.LTE),
+    exp.LT: (exp.LTE, exp.GT),
+    exp.LTE: (exp.LT, exp.GTE),
+}
+_LEAVES = (*_NEAR, exp.In, exp.Between, exp.Like, exp.ILike, exp.Is, exp.Exists)
+
+
+def comparison(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
+    """`>` to `>=`, `=` to `<>` and their kin; a join's equality of two columns is left to `join_column`."""
+    for node in tree.find_all(*_NEAR):
+        if isinstance(node, exp.EQ) and (_is_assignment(node) or _joins_columns(node)):
+            continue
+        for kind in _NEAR[type(node)]:
+            if kind is exp.GTE and isinstance(node, exp.EQ) and not _is_number(node.expression):
+                continue
+            yield node, kind(this=node.this.copy(), expression=node.expression.copy())
+
+
+def constant_value(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
+    """A constant off by one, or another value of its column."""
+    for node in tree.find_all(exp.Literal):
+        if _is_count_of_rows(node) or isinstance(node.parent, exp.Like | exp.ILike | exp.Interval | exp.DataTypeParam):
+            continue
+        if node.find_ancestor(exp.Where, exp.Having, exp.Join, exp.Case, exp.Update, exp.Values, exp.Tuple) is None:
+            continue
+        for text in _other_numbers(node) if not node.is_string else _other_texts(node, scene):
+            yield node, exp.Literal(this=text, is_string=node.is_string)
+
+
+def predicate_drop(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
+    """One operand of AND or OR dropped; a lone WHERE dropped whole."""
+    for node in tree.find_all(exp.And, exp.Or):
+        yield node, node.this.copy()
+        yield node, node.expression.copy()
+    for node in tree.find_all(exp.Where):
+        holder = node.parent
+        if holder is not None and not isinstance(node.this, exp.And | exp.Or):
+            new = holder.copy()
+            new.set("where", None)
+            yield holder, new
+
+
+def predicate_negate(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
+    """IN to NOT IN, LIKE to NOT LIKE, EXISTS to NOT EXISTS, BETWEEN to NOT BETWEEN, and back."""
+    for node in tree.find_all(exp.In, exp.Like, exp.ILike, exp.Exists, exp.Between):
+        if isinstance(node.parent, exp.Not):
+            yield node.parent, node.copy()
+        else:
+            yield node, exp.Not(this=node.copy())
+
+
+def connective(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
+    """AND to OR, OR to AND."""
+    for node in tree.find_all(exp.And, exp.Or):
+        kind = exp.Or if isinstance(node, exp.And) else exp.And
+        new: exp.Expression = kind(this=node.this.copy(), expression=node.expression.copy())
+        yield node, exp.Paren(this=new) if isinstance(node.parent, exp.Connector | exp.Not) else new
+
+
+def having_drop(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
+    """HAVING dropped whole."""
+    for node in tree.find_all(exp.Having):
+        holder = node.parent
+        if holder is not None:
+            new = holder.copy()
+            new.set("having", None)
+            yield holder, new
+
+
+def null_test(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
+    """IS NULL to IS NOT NULL and back; rows with NULL let through by `<>` and by NOT IN."""
+    for node in tree.find_all(exp.Is):
+        if isinstance(node.expression, exp.Null):
+            negated = isinstance(node.parent, exp.Not)
+            yield (node.parent, node.copy()) if negated and node.parent else (node, exp.Not(this=node.copy()))
+    for node in tree.find_all(exp.NEQ, exp.Not):
+        side = node.this if isinstance(node, exp.NEQ) else getattr(node.this, "this", None)
+        if isinstance(side, exp.Column) and not (isinstance(node, exp.Not) and isinstance(node.this, exp.Is)):
+            missing = exp.Is(this=side.copy(), expression=exp.Null())
+            yield node, exp.Paren(this=exp.Or(this=node.copy(), expression=missing))
+
+
+def like_pattern(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
+    """A wildcard fewer or more at either end of a pattern; case minded or not."""
+    for node in tree.find_all(exp.Like, exp.ILike):
+        pattern = node.expression
+        if isinstance(pattern, exp.Literal) and pattern.is_string:
+            for text in _other_patterns(str(pattern.this)):
+                yield pattern, exp.Literal.string(text)
+        kind = exp.ILike if isinstance(node, exp.Like) else exp.Like
+        yield node, kind(this=node.this.copy(), expression=node.expression.copy())
+
+
+def between_bound(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
+    """BETWEEN without its lower bound, and without its upper one."""
+    for node in tree.find_all(exp.Between):
+        low, high = node.args["low"], node.args["high"]
+        for first, second in ((exp.GT, exp.LTE), (exp.GTE, exp.LT)):
+            above = first(this=node.this.copy(), expression=low.copy())
+            below = second(this=node.this.copy(), expression=high.copy())
+            yield node, exp.Paren(this=exp.And(this=above, expression=below))
+
+
+def in_list(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
+    """IN with one value fewer (the first, and the last)."""
+    for node in tree.find_all(exp.In):
+        items = node.expressions
+        if len(items) > 1:
+            for kept in (items[1:], items[:-1]):
+                new = node.copy()
+                new.set("expressions", [i.copy() for i in kept])
+                yield node, new
+
+
+def _is_assignment(node: exp.Expression) -> bool:
+    return isinstance(node.parent, exp.Update) and node.arg_key == "expressions"
+
+
+def _joins_columns(node: exp.Expression) -> bool:
+    return isinstance(node.this, exp.Column) and isinstance(node.expression, exp.Column)
+
+
+def _is_number(node: exp.Expression) -> bool:
+    return isinstance(node, exp.Literal) and not node.is_string
+
+
+def _is_count_of_rows(node: exp.Expression) -> bool:
+    return isinstance(node.parent, exp.Limit | exp.Offset | exp.Fetch | exp.Ordered | exp.Group)
+
+
+def _other_numbers(node: exp.Literal) -> list[str]:
+    text = str(node.this)
+    try:
+        return [str(int(text) + 1), str(int(text) - 1)] if int(text) > 0 else [str(int(text) + 1)]
+    except ValueError:
+        pass
+    digits = len(text.partition(".")[2])
+    try:
+        step = 10.0**-digits
+        return [f"{float(text) + step:.{digits}f}", f"{float(text) - step:.{digits}f}"]
+    except ValueError:
+        return []
+
+
+def _other_texts(node: exp.Literal, scene: Scene) -> list[str]:
+    text = str(node.this)
+    day = _day(text)
+    if day is not None:
+        step = datetime.timedelta(days=1)
+        tail = text[10:]
+        return [(day + step).isoformat() + tail, (day - step).isoformat() + tail]
+    number = _other_numbers(exp.Literal(this=text, is_string=True))
+    if number:
+        return number
+    column = next((c for c in (node.parent or node).find_all(exp.Column)), None)
+    cell = scene.scopes.cell(column) if column is not None else None
+    shipped = [str(v) for v in scene.shipped_values(cell) if isinstance(v, str) and v != text]
+    return [*shipped[:1], f"{text}x"]
+
+
+def _day(text: str) -> datetime.date | None:
+    try:
+        return datetime.date.fromisoformat(text[:10]) if len(text) >= 10 else None
+    except ValueError:
+        return None
+
+
+def _other_patterns(pattern: str) -> list[str]:
+    core = pattern.strip("%")
+    found = [f"%{core}%", f"{core}%", f"%{core}", core]
+    return [p for p in dict.fromkeys(found) if p != pattern and p.strip("%")]
