@@ -13,10 +13,11 @@
 
 from __future__ import annotations
 
-from harness.answer.compare import best_of, compare, compare_states, compare_test_suite
+from harness.answer.compare import best_of, compare, compare_test_suite
 from harness.answer.distinct import needs_second_execution, strip_distinct
 from harness.answer.fetch import fetch
 from harness.answer.order import OrderPlan, order_plan
+from harness.answer.states import compare_states
 from harness.answer.table import Comparison, State, Table
 
 __all__ = [

@@ -2,12 +2,13 @@
 
 Only the outermost ORDER BY counts: one inside a subquery, a window, an aggregate, a literal or a comment says nothing about
 the order of the answer. sqlglot reads the statement in DuckDB's dialect; DuckDB's own way of resolving a sort term is
-followed: an integer is a position, a bare name is an output alias before it is a column of FROM, and inside an expression
-a column of FROM comes before an alias (the same as in the select list, which is why a term can be appended there).
+followed: an integer is a position; a bare name is an output alias before it is a column of FROM; inside an expression a column of
+FROM comes before an alias, just as in the select list, so that any such term can be appended there.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,37 +16,34 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+from harness.answer.keyed import keyed_sql, outermost, terms_of
 from harness.answer.table import Table
-
-KEY_NAME = "__sort_key_"
-"""Prefix of the columns that `OrderPlan.keyed_sql` appends."""
 
 
 @dataclass(frozen=True, slots=True)
 class OrderPlan:
-    """How far the order and the choice of the gold's rows is fixed; None of it is run here.
+    """How far the order and the choice of the gold's rows is fixed. Nothing is run here.
 
-    The caller runs the gold; where `needs_keyed(gold)` it also runs `keyed_sql` (same connection, same row limit), and hands both
-    tables to `compare`. A keyed run that fails or overflows is handed over as None: rows then count as untied.
+    The caller runs the gold; where `needs_keyed(gold)` (or, cheaper, `needs_keyed(gold, prediction)`) it also runs `keyed_sql` on the
+    same connection under the same row limit, and hands both tables to `compare`. A keyed run that fails or is truncated is handed
+    over as None: rows whose keys are unknown then count as untied.
     """
 
     n_keys: int
-    """Number of sort terms; 0 = no top-level ORDER BY (then there is a LIMIT or OFFSET)."""
+    """Sort terms of the top-level ORDER BY; 0 where there is only a LIMIT or OFFSET."""
     positions: tuple[int | None, ...] | None
-    """Output column of each term, from 0; None where it is not known to be one; the whole None = all columns (ORDER BY ALL)."""
+    """Output column of each term, from 0; None where it is not known to be one. None as a whole: all of them (ORDER BY ALL)."""
     names: tuple[str, ...]
-    """Bare column name of each term (lower case) to be looked up among the output of a star; empty where none."""
+    """Bare lower-case name of each term, to be looked up among the output columns of a star; '' where there is none."""
     limit: int | None
-    """Rows at most; None = no limit, or one that is not a literal (`limited` is true then)."""
+    """Most rows wanted; None = no LIMIT, or one that is not a plain number."""
     offset: int
-    """Rows skipped."""
+    """Rows skipped (0 where not a plain number; then there is no `keyed_sql`)."""
     limited: bool
-    """There is a LIMIT, OFFSET or FETCH."""
+    """There is a LIMIT, an OFFSET or a FETCH."""
     keyed_sql: str | None
-    """The gold without LIMIT, its sort terms appended as the last `n_keys` columns where they are not all output columns,
-    cut after the last row tied with the gold's last row; None where no such statement can be written."""
-    appended: bool
-    """`keyed_sql` ends in `n_keys` extra columns."""
+    """All candidates for the gold's rows: the gold without LIMIT, in order, cut after the last row tied with its last one; behind
+    the gold's columns come helper columns, the last of them the number of the tie group. None where it cannot be written."""
 
     def key_columns(self, gold: Table) -> tuple[int, ...] | None:
         """The output columns that are the sort keys, or None where some term is not one of them."""
@@ -63,151 +61,132 @@ class OrderPlan:
         return tuple(found)
 
     def may_cut(self, gold: Table) -> bool:
-        """True where LIMIT or OFFSET may have left rows out of `gold`, so that a tie may have been cut."""
-        if not self.limited:
+        """True where LIMIT or OFFSET may have left out a row that is as good as one in `gold`."""
+        if not self.limited or not gold.rows or self.positions is None:
             return False
         return self.offset > 0 or self.limit is None or len(gold.rows) >= self.limit
 
-    def needs_keyed(self, gold: Table) -> bool:
-        """True where the verdict may depend on `keyed_sql`: sort keys outside the rows, or a tie that LIMIT may have cut."""
+    def needs_keyed(self, gold: Table, prediction: Table | None = None) -> bool:
+        """True where the verdict may depend on `keyed_sql`: sort keys outside the rows, or a tie that LIMIT may have cut.
+
+        With the prediction at hand, False too where it has exactly the gold's rows, or another number of rows.
+        """
         if self.keyed_sql is None:
             return False
-        if self.may_cut(gold):
-            return bool(gold.rows)
-        return len(gold.rows) > 1 and self.n_keys > 0 and self.key_columns(gold) is None
+        if prediction is not None and (prediction.rows == gold.rows or len(prediction.rows) != len(gold.rows)):
+            return False
+        return self.may_cut(gold) or (len(gold.rows) > 1 and self.n_keys > 0 and self.key_columns(gold) is None)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=8192)
 def order_plan(gold_sql: str) -> OrderPlan | None:
-    """Plan of a gold statement in DuckDB's dialect; None where any order and no other choice of rows is right.
+    """Plan of a gold statement in DuckDB's dialect; None where any row order is right and no choice of rows is left open.
 
-    None as well where sqlglot cannot read the statement.
+    Where sqlglot cannot read the statement, a top-level ORDER BY found by scanning is taken as a total order.
     """
     try:
-        statements = [tree for tree in sqlglot.parse(gold_sql, read="duckdb") if tree is not None]
+        statements = [tree for tree in sqlglot.parse(gold_sql, read="duckdb") if tree is not None and not isinstance(tree, exp.Semicolon)]
     except (SqlglotError, RecursionError, ValueError):
-        return None
-    query = _outermost(statements[0]) if len(statements) == 1 else None
+        return _unread(gold_sql)
+    if not statements or isinstance(statements[-1], exp.Command):
+        return _unread(gold_sql)
+    query = outermost(statements[-1])
     if query is None:
         return None
-    terms = _terms(query)
+    terms = terms_of(query)
     limit, limited = _limit(query)
     offset, offset_known = _offset(query)
-    if not terms and not limited and not query.args.get("offset"):
+    if not terms and not limited:
         return None
-    limited = limited or query.args.get("offset") is not None
-    everything = len(terms) == 1 and _is_all(terms[0])
+    everything = len(terms) == 1 and isinstance(terms[0].this, exp.Var) and terms[0].this.name.upper() == "ALL"
     resolved = [_resolve(query, term.this) for term in terms]
     positions = None if everything else tuple(position for position, _ in resolved)
-    names = tuple(name for _, name in resolved)
-    appended = positions is not None and any(position is None for position in positions)
-    return OrderPlan(
-        n_keys=len(terms),
-        positions=positions,
-        names=names,
-        limit=limit,
-        offset=offset,
-        limited=limited,
-        keyed_sql=_keyed_sql(query, terms, appended) if offset_known else None,
-        appended=appended,
-    )
+    keyed = None
+    if positions is not None and offset_known:
+        explicit_nulls = re.search(r"\bnulls\s+(first|last)\b", gold_sql, re.IGNORECASE) is not None
+        wanted = offset + limit if limit is not None else None
+        keyed = keyed_sql(query, positions, wanted, explicit_nulls)
+    return OrderPlan(len(terms), positions, tuple(name for _, name in resolved), limit, offset, limited, keyed)
 
 
-def _outermost(tree: exp.Expression) -> exp.Query | None:
-    """The query whose ORDER BY decides: brackets round the whole statement are looked through."""
-    while isinstance(tree, exp.Subquery) and not (tree.args.get("order") or tree.args.get("limit") or tree.args.get("offset")):
-        tree = tree.this
-    return tree if isinstance(tree, (exp.Query, exp.Values)) else None
+_LITERAL_OR_COMMENT = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
-def _terms(query: exp.Query) -> list[exp.Ordered]:
-    order = query.args.get("order")
-    return [term if isinstance(term, exp.Ordered) else exp.Ordered(this=term) for term in order.expressions] if order else []
+def _unread(sql: str) -> OrderPlan | None:
+    """A plan from the text alone: ORDER BY outside all brackets, literals and comments."""
+    bare = _LITERAL_OR_COMMENT.sub(" ", sql)
+    depth, outside = 0, []
+    for character in bare:
+        depth += (character == "(") - (character == ")")
+        outside.append(character if depth == 0 else " ")
+    text = "".join(outside)
+    if re.search(r"\border\s+by\b", text, re.IGNORECASE) is None:
+        return None
+    limited = re.search(r"\b(limit|offset|fetch)\b", text, re.IGNORECASE) is not None
+    return OrderPlan(1, (None,), ("",), None, 0, limited, None)
 
 
-def _is_all(term: exp.Ordered) -> bool:
-    return isinstance(term.this, exp.Var) and term.this.name.upper() == "ALL"
-
-
-def _limit(query: exp.Query) -> tuple[int | None, bool]:
-    """(limit where it is a plain number, whether there is one)."""
+def _limit(query: exp.Expr) -> tuple[int | None, bool]:
+    """(LIMIT where it is a plain number, whether there is a LIMIT or OFFSET at all)."""
     node = query.args.get("limit")
+    skipped = query.args.get("offset") is not None
     if node is None:
-        return None, False
+        return None, skipped
     value = node.args.get("expression") or node.args.get("count")
-    if isinstance(value, exp.Var) or isinstance(value, exp.Null):
-        return None, False
+    if isinstance(value, (exp.Var, exp.Null)):
+        return None, skipped
     options = node.args.get("limit_options")
     if isinstance(value, exp.Literal) and value.is_int and not (options and options.args.get("percent")):
         return int(value.name), True
     return None, True
 
 
-def _offset(query: exp.Query) -> tuple[int, bool]:
-    """(offset, whether it is known)."""
+def _offset(query: exp.Expr) -> tuple[int, bool]:
+    """(OFFSET, whether it is known)."""
     node = query.args.get("offset")
     if node is None:
         return 0, True
     value = node.expression
-    if isinstance(value, exp.Literal) and value.is_int:
-        return int(value.name), True
-    return 0, False
+    return (int(value.name), True) if isinstance(value, exp.Literal) and value.is_int else (0, False)
 
 
-def _selects(query: exp.Query) -> list[exp.Expression] | None:
-    """The select list that names the output, or None where a star (or no list) hides it."""
+def _output(query: exp.Expr) -> list[exp.Expr] | None:
+    """The select list that is the output, or None where a star (or no list) hides it."""
     while isinstance(query, (exp.SetOperation, exp.Subquery)):
         query = query.this
     if not isinstance(query, exp.Select):
         return None
-    selects = query.expressions
-    return None if any(item.is_star or item.find(exp.Columns) for item in selects) else selects
+    items: list[exp.Expr] = query.expressions
+    return None if any(item.is_star or item.find(exp.Columns) for item in items) else items
 
 
-def _resolve(query: exp.Query, term: exp.Expression) -> tuple[int | None, str]:
-    """(output position of a sort term, or None; its bare name, or nothing)."""
-    if isinstance(term, exp.Paren):
-        return _resolve(query, term.this)
+def _resolve(query: exp.Expr, term: exp.Expr) -> tuple[int | None, str]:
+    """(output position of a sort term or None, its bare name or '')."""
     if isinstance(term, exp.Literal) and term.is_int:
         return int(term.name) - 1, ""
-    selects = _selects(query)
+    items = _output(query)
     bare = isinstance(term, exp.Column) and isinstance(term.this, exp.Identifier)
-    if selects is None:
-        return None, term.name.lower() if bare else ""
+    if items is None:
+        return None, term.name.lower() if bare and not (term.args.get("table") and _has_partial_star(query)) else ""
     if bare and not term.args.get("table"):
         name = term.name.lower()
-        aliased = [i for i, item in enumerate(selects) if isinstance(item, exp.Alias) and item.alias.lower() == name]
+        aliased = [i for i, item in enumerate(items) if isinstance(item, exp.Alias) and item.alias.lower() == name]
         if aliased:
-            return aliased[-1], ""
-        plain = [i for i, item in enumerate(selects) if isinstance(item, exp.Column) and item.name.lower() == name]
+            return (aliased[0] if len(aliased) == 1 else None), ""
+        plain = [i for i, item in enumerate(items) if isinstance(item, exp.Column) and item.name.lower() == name]
         if plain:
             return plain[0], ""
-    aliases = {item.alias.lower() for item in selects if isinstance(item, exp.Alias)}
-    if any(column.name.lower() in aliases for column in term.find_all(exp.Column)):
-        return None, ""
-    wanted = term.sql("duckdb").lower()
-    for i, item in enumerate(selects):
-        if item.unalias().sql("duckdb").lower() == wanted:
-            return i, ""
-    return None, ""
+    wanted = _spelling(term)
+    return next((i for i, item in enumerate(items) if _spelling(item.unalias()) == wanted), None), ""
 
 
-def _keyed_sql(query: exp.Query, terms: list[exp.Ordered], appended: bool) -> str | None:
-    bare = query.copy()
-    for part in ("order", "limit", "offset"):
-        bare.set(part, None)
-    if not appended:
-        return query_without_limit(query)
-    if isinstance(bare, exp.Select) and not bare.args.get("distinct"):
-        for i, term in enumerate(terms):
-            bare.append("expressions", exp.alias_(term.this.copy(), f"{KEY_NAME}{i + 1}"))
-        return bare.sql("duckdb")
-    return None
+def _has_partial_star(query: exp.Expr) -> bool:
+    """`t.*` shows one table only: another table's column of the same name is then no output column."""
+    items = query.expressions if isinstance(query, exp.Select) else []
+    return any(isinstance(item, exp.Column) and item.is_star for item in items)
 
 
-def query_without_limit(query: exp.Query) -> str:
-    """The statement without its outermost LIMIT and OFFSET."""
-    whole = query.copy()
-    whole.set("limit", None)
-    whole.set("offset", None)
-    return whole.sql("duckdb")
+def _spelling(tree: exp.Expr) -> str:
+    while isinstance(tree, exp.Paren):
+        tree = tree.this
+    return tree.sql("duckdb", comments=False).lower()

@@ -1,0 +1,189 @@
+"""Which column of the prediction is which of the gold? Whole rows stay together; names say nothing.
+
+Two tables match where some assignment of columns makes their bags of rows equal: with rows free as well, that is graph
+isomorphism, so there is no cheap exact answer for every case, and trying n! permutations is the wrong one. The way here:
+
+1. columns as they stand;
+2. colour refinement on both tables at once: a column's colour is the multiset of (row colour, value) in it, a row's colour the
+   multiset of (column colour, value) in it, until nothing splits further; equal columns and equal rows are merged first;
+3. where columns still share a colour: single one out on both sides, refine, go on; back up where the sides part.
+
+A found assignment is always checked exactly, so a hash collision can cost time, never a wrong match. The search is bounded by work
+(cells looked at), not by the clock: the same tables always get the same verdict. `UndecidedError` is raised past the bound.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from operator import add
+from typing import Any
+
+from harness.answer.bags import Bag, Pairing, contained, fits
+
+WORK_LIMIT = 4_000_000
+"""Cell visits of one search, beyond the first pass: under a second on one core of 2020's servers."""
+
+
+class UndecidedError(Exception):
+    """The tables are so symmetric that the search for a column assignment was given up; counts as no match."""
+
+
+@dataclass(slots=True)
+class _Side:
+    """One table as columns of small integers over its distinct rows, coloured."""
+
+    columns: list[list[int]]
+    row_colours: list[int]
+    column_colours: list[int]
+
+
+class Budget:
+    """Counts the work of one search; past the limit it raises `UndecidedError`."""
+
+    def __init__(self, limit: int) -> None:
+        self.left = limit
+
+    def spend(self, cells: int) -> None:
+        """Account for that many cell visits."""
+        self.left -= cells
+        if self.left < 0:
+            raise UndecidedError
+
+
+def assign_columns(
+    reference: Bag,
+    prediction: Bag,
+    pairing: Pairing | None = None,
+    *,
+    hint: tuple[int, ...] | None = None,
+    limit: int = WORK_LIMIT,
+) -> tuple[int, ...] | None:
+    """For each column of the reference its column in the prediction, so that the bags are equal; None where there is none.
+
+    Both have the same number of rows and of columns. The columns as they stand are tried first, then the `hint`.
+    Raises `UndecidedError`.
+    """
+    width = len(reference.rows[0]) if reference.rows else 0
+    if fits(reference, prediction, None, pairing):
+        return tuple(range(width))
+    if width < 2 or not _same_cells(reference, prediction):
+        return None
+    if hint is not None and fits(reference, prediction, hint, pairing):
+        return hint
+    sides = _prepare(reference, prediction)
+    if sides is None:
+        return None
+    gold, other, gold_twins, other_twins = sides
+
+    def accept(found: list[int]) -> tuple[int, ...] | None:
+        columns = _expand(found, gold_twins, other_twins, width)
+        return columns if fits(reference, prediction, columns, pairing) else None
+
+    size = 2 * len(gold.columns) * len(gold.row_colours)
+    return _search(gold, other, accept, Budget(limit + 8 * size))
+
+
+def _same_cells(reference: Bag, prediction: Bag) -> bool:
+    """The cheap look first: without the same bag of cells no assignment of columns can help."""
+    theirs, ours = (Counter(chain.from_iterable(bag.rows)) for bag in (reference, prediction))
+    return contained(ours, theirs, equal=True)
+
+
+def _prepare(reference: Bag, prediction: Bag) -> tuple[_Side, _Side, list[list[int]], list[list[int]]] | None:
+    """Both tables coded, equal rows and equal columns merged; None where the counts already part."""
+    codes: dict[Any, int] = {}
+    labels: dict[Hashable, int] = {}
+    merged = [_merge(bag, codes, labels) for bag in (reference, prediction)]
+    (gold, gold_twins), (other, other_twins) = merged
+    same = len(gold.row_colours) == len(other.row_colours) and len(gold.columns) == len(other.columns)
+    return (gold, other, gold_twins, other_twins) if same else None
+
+
+def _merge(bag: Bag, codes: dict[Any, int], labels: dict[Hashable, int]) -> tuple[_Side, list[list[int]]]:
+    """Distinct rows coloured by (label, count), distinct columns coloured by how many are the same."""
+    counted = Counter(bag.labelled())
+    rows = [key if bag.labels is None else key[1] for key in counted]
+    marks = [(None if bag.labels is None else key[0], count) for key, count in counted.items()]
+    row_colours = [labels.setdefault(mark, len(labels)) for mark in marks]
+    twins: dict[tuple[int, ...], list[int]] = {}
+    for i, column in enumerate(zip(*rows, strict=True)):
+        twins.setdefault(tuple([codes.setdefault(value, len(codes)) for value in column]), []).append(i)
+    side = _Side([list(column) for column in twins], row_colours, [len(same) for same in twins.values()])
+    return side, list(twins.values())
+
+
+def _expand(found: list[int], gold_twins: list[list[int]], other_twins: list[list[int]], width: int) -> tuple[int, ...]:
+    """Merged columns unfolded: equal columns are interchangeable."""
+    columns = [0] * width
+    for mine, theirs in enumerate(found):
+        for i, j in zip(gold_twins[mine], other_twins[theirs], strict=True):
+            columns[i] = j
+    return tuple(columns)
+
+
+def _search(
+    gold: _Side, other: _Side, accept: Callable[[list[int]], tuple[int, ...] | None], budget: Budget
+) -> tuple[int, ...] | None:
+    """Refine, and where columns stay alike single one out: depth-first, without recursion past the number of columns."""
+    if not _refine(gold, other, budget):
+        return None
+    classes = Counter(gold.column_colours)
+    if len(classes) == len(gold.columns):
+        where = {colour: j for j, colour in enumerate(other.column_colours)}
+        return accept([where[colour] for colour in gold.column_colours])
+    shared = min((size, colour) for colour, size in classes.items() if size > 1)[1]
+    chosen = gold.column_colours.index(shared)
+    for candidate, colour in enumerate(other.column_colours):
+        if colour == shared:
+            found = _search(_single_out(gold, chosen), _single_out(other, candidate), accept, budget)
+            if found is not None:
+                return found
+    return None
+
+
+def _single_out(side: _Side, column: int) -> _Side:
+    colours = list(side.column_colours)
+    colours[column] = -1
+    return _Side(side.columns, side.row_colours, colours)
+
+
+def _refine(gold: _Side, other: _Side, budget: Budget) -> bool:
+    """Split colours until stable; False where the two tables part. Changes both sides in place."""
+    parts = -1
+    while True:
+        budget.spend(2 * len(gold.columns) * len(gold.row_colours))
+        if not _recolour(gold, other, _row_marks, "row_colours") or not _recolour(gold, other, _column_marks, "column_colours"):
+            return False
+        now = len(set(gold.row_colours)) + len(set(gold.column_colours))
+        if now == parts:
+            return True
+        parts = now
+
+
+def _recolour(gold: _Side, other: _Side, marks: Callable[[_Side], list[Any]], name: str) -> bool:
+    ids: dict[Any, int] = {}
+    for side in (gold, other):
+        setattr(side, name, [ids.setdefault(mark, len(ids)) for mark in marks(side)])
+    first: Sequence[int] = getattr(gold, name)
+    second: Sequence[int] = getattr(other, name)
+    return sorted(first) == sorted(second)
+
+
+def _row_marks(side: _Side) -> list[Any]:
+    """(colour, sum of hashes of (column colour, value)) of each row."""
+    sums = [0] * len(side.row_colours)
+    for colour, column in zip(side.column_colours, side.columns, strict=True):
+        table = {code: hash((colour, code, 0x9E37)) for code in set(column)}
+        sums = list(map(add, sums, map(table.__getitem__, column)))
+    return list(zip(side.row_colours, sums, strict=True))
+
+
+def _column_marks(side: _Side) -> list[Any]:
+    """(colour, sum of hashes of (row colour, value)) of each column."""
+    return [
+        (colour, sum(map(hash, zip(side.row_colours, column, strict=True))))
+        for colour, column in zip(side.column_colours, side.columns, strict=True)
+    ]
