@@ -1,0 +1,259 @@
+"""An item's tables inside a worker's DuckDB, set up for one job and gone after it.
+
+A script runs inside a transaction that is rolled back: the cheapest way to a clean database. DuckDB refuses everything
+after the first error in a transaction, so that after one the script is run again into an attached database of its own,
+where a failed statement harms nothing. A database file is copied in once and kept; only writes to it need a transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, cast
+
+from harness.answer import Table
+from harness.dialect import Catalog, materialise_sqlite, read_catalog, translate_schema
+from harness.sandbox.engine import BINDING, PLACES, Engine, Failure
+from harness.sqltext import Kind, statement_kind
+
+_ATTACHED = "work"
+
+
+class Space:
+    """Tables to run statements on; `rewind` undoes what was written, `close` all of it."""
+
+    def __init__(self, engine: Engine, *, seconds: float, max_rows: int) -> None:
+        self.engine = engine
+        self.catalog = cast(Catalog, LazyCatalog(lambda: read_catalog(engine.connection)))
+        self._seconds, self._max_rows = seconds, max_rows
+        self._writing = False
+        self._written: list[str] = []
+        self._tried: tuple[str, Table | Failure, float] | None = None
+
+    # -- reading
+
+    def query(self, sql: str, seconds: float) -> tuple[Table, float]:
+        """Rows of a reading statement and its seconds; `Failure` where it fails. A statement that `bind` ran is not run again."""
+        if self._tried is None or self._tried[0] != sql:
+            self._try(sql, seconds)
+        assert self._tried is not None
+        (_, result, took), self._tried = self._tried, None
+        if isinstance(result, Failure):
+            raise result
+        return result, took
+
+    def bind(self, sql: str, seconds: float) -> str | None:
+        """DuckDB's words where a reading statement does not bind, else None. Tries it by running it: its rows are kept."""
+        self._try(sql, seconds)
+        assert self._tried is not None
+        result = self._tried[1]
+        return result.message if isinstance(result, Failure) and result.kind in BINDING else None
+
+    def _try(self, sql: str, seconds: float) -> None:
+        self._tried = None
+        try:
+            if self.engine.kind(sql) is not Kind.READ:
+                raise Failure("forbidden", "the statement does more than read")
+            table, took = self.engine.query(sql, seconds, self._max_rows)
+            self._tried = (sql, table, took)
+        except Failure as failure:
+            if failure.kind in PLACES:
+                raise
+            self._mend()
+            self._tried = (sql, failure, 0.0)
+
+    # -- writing
+
+    def bind_write(self, sql: str, seconds: float) -> str | None:
+        """DuckDB's words where a writing statement does not bind, else None; runs nothing."""
+        try:
+            self._writes(sql)
+            self._begin()
+            self.engine.query(f"EXPLAIN {sql}", seconds, 1)
+        except Failure as failure:
+            if failure.kind in PLACES:
+                raise
+            self._mend()
+            return failure.message if failure.kind in BINDING else None
+        return None
+
+    def write(self, sql: str, seconds: float) -> float:
+        """Run a writing statement; its seconds."""
+        self._writes(sql)
+        self._begin()
+        try:
+            took = self.engine.query(sql, seconds, self._max_rows)[1]
+        except Failure as failure:
+            if failure.kind not in PLACES:
+                self._mend()
+            raise
+        self._written.append(sql)
+        return took
+
+    def state(self, seconds: float) -> dict[str, Table]:
+        """Every table and view by name, with its rows."""
+        names, _ = self.engine.query(
+            "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database() AND NOT internal "
+            "UNION ALL SELECT view_name FROM duckdb_views() WHERE database_name = current_database() AND NOT internal",
+            seconds,
+            self._max_rows,
+        )
+        found: dict[str, Table] = {}
+        for (name,) in names.rows:
+            quoted = str(name).replace('"', '""')
+            found[name] = self.engine.query(f'SELECT * FROM "{quoted}"', seconds, self._max_rows)[0]
+        return found
+
+    def rewind(self) -> None:
+        """The tables as they were before any `write`."""
+        if self._writing:
+            self._undo()
+        self._written.clear()
+
+    def close(self) -> None:
+        """Leave nothing behind for the next job."""
+        self.rewind()
+
+    def _writes(self, sql: str) -> None:
+        if self.engine.kind(sql) is Kind.FORBIDDEN:
+            raise Failure("forbidden", "the statement is of a kind that is not run")
+
+    def _begin(self) -> None:
+        if not self._writing:
+            self.engine.run("BEGIN", self._seconds)
+            self._writing = True
+
+    def _undo(self) -> None:
+        self.engine.run("ROLLBACK", self._seconds)
+        self._writing = False
+
+    def _mend(self) -> None:
+        """After a failed statement: the tables as before it, what was written before it included."""
+        if not self._writing:
+            return
+        self._undo()
+        if self._written:
+            self._begin()
+            for sql in self._written:
+                self.engine.run(sql, self._seconds)
+
+
+class ScriptSpace(Space):
+    """Tables of a CREATE TABLE / INSERT script."""
+
+    def __init__(self, engine: Engine, *, seconds: float, max_rows: int) -> None:
+        super().__init__(engine, seconds=seconds, max_rows=max_rows)
+        self.statements: tuple[str, ...] = ()
+        """What DuckDB ran of the script, in its own dialect."""
+        self._attached = False
+
+    def load(self, statements: tuple[str, ...]) -> None:
+        """Set the tables up from statements that `load_script` gave earlier."""
+        self.engine.run("BEGIN", self._seconds)
+        self._writing = True
+        self.statements = statements
+        for sql in statements:
+            self.engine.run(sql, self._seconds)
+
+    def load_script(self, script: str, dialects: tuple[str, ...]) -> tuple[str, ...]:
+        """Set the tables up from a script in the benchmark's dialect; DuckDB's words for what could not be loaded."""
+        self.load(())
+        done: list[str] = []
+
+        def run(sql: str) -> str | None:
+            if statement_kind(sql) is not Kind.WRITE or self.engine.kind(sql) is not Kind.WRITE:
+                return "Parser Error: only statements that make and fill tables are run"
+            try:
+                self.engine.run(sql, self._seconds)
+            except Failure as failure:
+                if failure.kind in PLACES:
+                    raise
+                self.statements = tuple(done)
+                self._mend()
+                return failure.message
+            done.append(sql)
+            return None
+
+        loaded = translate_schema(script, dialects, run)
+        self.statements = tuple(done)
+        return loaded.errors
+
+    def close(self) -> None:
+        """Roll back, or take the attached database away."""
+        if self._writing:
+            self._undo()
+        if self._attached:
+            self.engine.run("USE memory", self._seconds)
+            self.engine.run(f"DETACH {_ATTACHED}", self._seconds)
+            self._attached = False
+
+    def rewind(self) -> None:
+        """The tables as the script made them."""
+        self._written.clear()
+        if self._attached:
+            super().rewind()
+        else:
+            self._undo()
+            self.load(self.statements)
+
+    def _begin(self) -> None:
+        if self._attached:
+            super()._begin()
+
+    def _mend(self) -> None:
+        if self._attached:
+            super()._mend()
+            return
+        self._undo()
+        self.engine.run(f"ATTACH ':memory:' AS {_ATTACHED}", self._seconds)
+        self._attached = True
+        self.engine.run(f"USE {_ATTACHED}", self._seconds)
+        for sql in self.statements:
+            self.engine.run(sql, self._seconds)
+        if self._written:
+            self._begin()
+            for sql in self._written:
+                self.engine.run(sql, self._seconds)
+
+
+class FileSpace(Space):
+    """Tables of a database file, kept from job to job."""
+
+    def load(self, path: str) -> None:
+        """Copy the file's tables in."""
+        self.catalog = materialise_sqlite(path, self.engine.connection)
+
+
+class LazyCatalog(Mapping[str, Mapping[str, str]]):
+    """A `Catalog` that is read from DuckDB only when something asks for it (2.7 ms that most statements do not need)."""
+
+    def __init__(self, read: Callable[[], Catalog]) -> None:
+        self._read = read
+        self._known: Catalog | None = None
+
+    @property
+    def whole(self) -> Catalog:
+        """The catalog itself."""
+        if self._known is None:
+            self._known = self._read()
+        return self._known
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.whole, name)
+
+    def __getitem__(self, table: str) -> Mapping[str, str]:
+        return self.whole[table]
+
+    def __contains__(self, table: object) -> bool:
+        return table in self.whole
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.whole)
+
+    def __len__(self) -> int:
+        return len(self.whole)
+
+    def __hash__(self) -> int:
+        return hash(self.whole)
+
+    def __eq__(self, other: object) -> bool:
+        return self.whole == (other.whole if isinstance(other, LazyCatalog) else other)
