@@ -94,7 +94,7 @@ def test_overrides_reach_every_section_and_are_typed(file):
         ("prompt.schema=dd", "must be 'context', 'ddl'"),
         ("train=3", "train"),
         ('generate.stop=["a', "not valid TOML"),
-        ("score.deadlne_seconds=1", "did you mean score.deadline_seconds?"),
+        ("score.flor_seconds=1", "did you mean score.floor_seconds?"),
     ],
 )
 def test_a_wrong_override_is_told(file, override, told):

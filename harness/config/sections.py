@@ -205,28 +205,30 @@ class GenerateChoice(Section):
 
 
 class ScoreChoice(Section):
-    """How predictions are judged."""
+    """How predictions are judged; becomes `harness.scoring.ScoreSettings`."""
 
-    workers: OptionalCount = None
-    """Worker processes; none: one a core."""
-    deadline_seconds: Annotated[float, Field(gt=0)] = 2.0
-    """Least time a statement gets."""
-    deadline_factor: Annotated[float, Field(ge=0)] = 20.0
-    """Multiple of the gold's own time a statement gets on top."""
-    memory_mib: Annotated[int, Field(ge=256)] = 2048
-    """Memory of one worker."""
-    max_rows: Count = 100_000
-    """Rows of a result that are fetched and compared."""
+    workers: Annotated[int, Field(ge=0)] = 0
+    """Worker processes; 0: one a core."""
+    floor_seconds: Annotated[float, Field(gt=0)] = 2.0
+    """Least time a prediction gets ..."""
+    gold_factor: Annotated[float, Field(ge=0)] = 20.0
+    """... and so many times what its gold took, on top."""
+    gold_seconds: Annotated[float, Field(gt=0)] = 60.0
+    """Time a gold statement, or the statements of a schema, may take."""
+    memory_bytes: Annotated[int, Field(ge=2**28)] = 2**31
+    """Address space of one worker."""
+    max_rows: Count = 200_000
+    """Rows of a result that are fetched and compared; more is an outcome of its own."""
     tolerance: Annotated[float, Field(ge=0, lt=1)] = 1e-6
-    """Relative difference at which two numbers are still the same."""
+    """Relative difference up to which two numbers are one."""
     suite: bool = False
     """Judge on generated witness databases as well (`suite_match`)."""
     suite_databases: Count = 8
     """Most witness databases an item."""
-    cache: str = ".cache/harness"
-    """Folder of the gold answers, kept by content digest; `none` for no cache."""
-    seed: int = 42
+    suite_seed: int = 0
     """Seed of the witness databases."""
+    cache_dir: str = ".cache/harness"
+    """Folder of gold answers and witness databases, kept by content digest; empty: none."""
 
 
 class EvalChoice(Section):

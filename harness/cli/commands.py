@@ -1,0 +1,159 @@
+"""What can be typed: names, arguments and helps.
+
+The work is imported when a command runs, so that help is instant and what needs no torch runs without it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="harness",
+    help="Fine-tune, evaluate and time language models for text-to-SQL.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Experiment = Annotated[Path, typer.Argument(help="Experiment file (TOML), such as benchmarks/pocket/pocket.toml")]
+Benchmark = Annotated[str, typer.Argument(help="Name under benchmarks/, folder with benchmark.toml, or a data file")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings to change, such as train.epochs=1")
+]
+Runs = Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help="Run folders or ids; default: all")]
+Out = Annotated[Path | None, typer.Option("--out", help="Folder to write to")]
+
+
+@app.callback(invoke_without_command=True)
+def harness(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit")] = False,
+) -> None:
+    """Fine-tune, evaluate and time language models for text-to-SQL."""
+    if version:
+        from harness import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def train(experiment: Experiment, overrides: Overrides = None) -> None:
+    """Train a QLoRA adapter; resumes from the last checkpoint."""
+    from harness.cli import experiments
+
+    experiments.train(experiment, overrides or [])
+
+
+@app.command("eval")
+def evaluate(
+    experiment: Experiment,
+    overrides: Overrides = None,
+    model: Annotated[
+        str, typer.Option("--model", help="base, checkpoints, final, merged, a checkpoint's name or a folder")
+    ] = "",
+    show: Annotated[int, typer.Option("--show", min=0, help="Questions to print with gold and answer")] = 0,
+) -> None:
+    """Generate, execute, score and store: the base and every checkpoint."""
+    from harness.cli import experiments
+
+    changes = [
+        *(overrides or []),
+        *([f"eval.models={model}"] if model else []),
+        *([f"eval.show={show}"] if show else []),
+    ]
+    experiments.evaluate(experiment, changes)
+
+
+@app.command()
+def score(
+    benchmark: Benchmark,
+    predictions: Annotated[Path, typer.Argument(help=".jsonl or .parquet with id and sql or completion")],
+    overrides: Overrides = None,
+    out: Out = None,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Count questions without a prediction as wrong")
+    ] = False,
+) -> None:
+    """Score predictions made elsewhere."""
+    from harness.cli import scoring
+
+    scoring.score(benchmark, predictions, overrides or [], out, allow_missing=allow_missing)
+
+
+@app.command()
+def audit(benchmark: Benchmark, overrides: Overrides = None) -> None:
+    """Check a benchmark's gold side before anybody is scored."""
+    from harness.cli import scoring
+
+    scoring.audit(benchmark, overrides or [])
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Run folders or ids, two or more")],
+    rule: Annotated[
+        str, typer.Option("--rule", help="Judgement compared: default, suite, exact, bird ...")
+    ] = "default",
+) -> None:
+    """Test runs against each other, paired by question."""
+    from harness.cli import reading
+
+    reading.compare(runs, rule)
+
+
+@app.command()
+def report(runs: Runs = None, out: Out = None) -> None:
+    """Write the HTML page, the leaderboard and the hardware table."""
+    from harness.cli import reading
+
+    reading.report(runs or [], out)
+
+
+@app.command()
+def bench(
+    what: Annotated[str, typer.Argument(help="score, generate or train")],
+    overrides: Overrides = None,
+) -> None:
+    """Measure the speed of this machine, rung by rung."""
+    from harness.cli import benching
+
+    benching.bench(what, overrides or [])
+
+
+@app.command()
+def merge(
+    adapter: Annotated[Path, typer.Argument(help="Folder of the adapter")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the merged model")],
+    base: Annotated[
+        str, typer.Option("--base", help="nf4-dequantised (what it was trained on) or original")
+    ] = "nf4-dequantised",
+) -> None:
+    """Merge an adapter into its base, for serving stacks."""
+    from harness.cli import asking
+
+    asking.merge(adapter, out, base)
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="A question in plain words")],
+    schema: Annotated[Path, typer.Option("--schema", help="File with CREATE TABLE and INSERT statements, or .sqlite")],
+    experiment: Annotated[
+        Path, typer.Option("--experiment", help="Experiment whose model, prompt and decoding are used")
+    ] = Path("benchmarks/pocket/pocket.toml"),
+    model: Annotated[
+        str, typer.Option("--model", help="base, final, merged, a checkpoint's name or a folder")
+    ] = "final",
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Setting to change; may be repeated")
+    ] = None,
+) -> None:
+    """Ask one question: its SQL and its rows."""
+    from harness.cli import asking
+
+    asking.ask(question, schema, experiment, model, overrides or [])

@@ -1,0 +1,76 @@
+"""`harness score` and `harness audit`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from harness import benchmark as benchmarks
+from harness import units
+from harness.cli.output import console, emit, progress, say
+from harness.config import load_score_command
+from harness.evaluate.predictions import read_predictions
+from harness.evaluate.scored import Scored, score_predictions
+
+
+def score(name: str, predictions: Path, overrides: Sequence[str], out: Path | None, *, allow_missing: bool) -> None:
+    """Score a file of predictions and print what came of it."""
+    command = load_score_command(name, overrides)
+    benchmark = benchmarks.load(command.benchmark.name, command.benchmark.settings)
+    answers = read_predictions(predictions, [item.id for item in benchmark.items()], allow_missing=allow_missing)
+    if answers.missing:
+        say(f"{units.plural(len(answers.missing), 'question')} without a prediction: counted as wrong.")
+    with progress("scoring") as tick:
+        scored = score_predictions(benchmark, answers, command.score, source=predictions, out=out, tick=tick)
+    _print(benchmark.name, scored)
+    emit(_document(scored))
+
+
+def _document(scored: Scored) -> dict[str, Any]:
+    totals = scored.totals
+    return {
+        **{key: totals[key] for key in ("n", "scored", "unscorable", "execution_accuracy", "execution_accuracy_ci")},
+        **{key: totals[key] for key in ("exact_match", "string_match", "structural_match")},
+        "rules": totals["rules"],
+        "suite": totals["suite"],
+        "outcomes": totals["outcomes"],
+        "missing": scored.missing,
+        "seconds": round(scored.seconds, 3),
+        "items_per_second": round(totals["n"] / scored.seconds, 1) if scored.seconds > 0 else None,
+        "out": None if scored.out is None else str(scored.out),
+    }
+
+
+def _print(name: str, scored: Scored) -> None:
+    totals = scored.totals
+    table = Table(title=f"{name}: {units.plural(totals['n'], 'question')}", title_justify="left")
+    table.add_column("judgement")
+    table.add_column("share", justify="right")
+    table.add_row("execution accuracy", accuracy(totals))
+    for key in ("exact_match", "string_match", "structural_match"):
+        table.add_row(key.replace("_", " "), units.percent(totals[key]))
+    for rule, share in totals["rules"].items():
+        if rule != "default":
+            table.add_row(f"rule {rule}", units.percent(share))
+    if totals["suite"]:
+        table.add_row("suite match", units.percent(totals["suite"]["accuracy"]))
+    console().print(table)
+    say(outcomes(totals))
+    say(f"{units.rate(totals['n'] / scored.seconds, 'items/s')} in {units.duration(scored.seconds)}")
+    if scored.out is not None:
+        say(f"stored in {scored.out}")
+
+
+def accuracy(totals: Mapping[str, Any]) -> str:
+    """Execution accuracy with its interval and count."""
+    low, high = totals["execution_accuracy_ci"] or (None, None)
+    return units.share(totals["execution_accuracy"], low, high, totals["scored"])
+
+
+def outcomes(totals: Mapping[str, Any]) -> str:
+    """Outcomes with their counts, the most frequent first."""
+    ranked = sorted(totals["outcomes"].items(), key=lambda pair: (-pair[1], pair[0]))
+    return ", ".join(f"{name} {count}" for name, count in ranked)

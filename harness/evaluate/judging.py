@@ -1,0 +1,71 @@
+"""Answers -> stored rows: judged by `harness.scoring`, in the items' order, counted on the way."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from harness.benchmark import Benchmark
+from harness.config import ScoreChoice
+from harness.evaluate.predictions import as_generation
+from harness.evaluate.settings import filled
+from harness.evaluate.totals import Totals
+from harness.records import Generation, Item, Outcome
+from harness.scoring import ScoreSettings, score
+from harness.store import item_row
+
+Tick = Callable[[int, int], None]
+_NO_PREDICTION = "No prediction was given for this question."
+_JUDGES = ("answer", "dialect", "sandbox", "scoring", "sqltext", "suite")
+
+
+def score_settings(choice: ScoreChoice, benchmark: Benchmark) -> ScoreSettings:
+    """What `harness.scoring` judges by: the `[score]` section and the benchmark's dialects."""
+    return filled(ScoreSettings, choice, dialects=benchmark.dialects)
+
+
+def score_facts(choice: ScoreChoice, benchmark: Benchmark) -> dict[str, Any]:
+    """The settings a verdict may depend on, as `run.json` keeps them: workers and cache left out."""
+    facts = choice.model_dump()
+    for name in ("workers", "cache_dir"):
+        facts.pop(name)
+    if not choice.suite:
+        facts = {key: value for key, value in facts.items() if not key.startswith("suite_")}
+    return facts | {"dialects": list(benchmark.dialects)}
+
+
+@lru_cache(maxsize=1)
+def judges_digest() -> str:
+    """Digest of the judges' own source: a stored verdict is reused only where the same code would give it."""
+    digest = hashlib.sha256()
+    package = Path(__file__).resolve().parent.parent
+    for room in _JUDGES:
+        for file in sorted((package / room).rglob("*.py")):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def judged_rows(
+    items: Sequence[Item],
+    answers: Mapping[str, Generation | str],
+    settings: ScoreSettings,
+    totals: Totals,
+    *,
+    missing: Collection[str] = (),
+    tick: Tick | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Yields rows of `items.parquet` in the items' order as they are judged; `totals` grows along."""
+    absent = set(missing)
+    verdicts = score(items, {**dict.fromkeys(absent, ""), **answers}, settings)
+    for done, (item, verdict) in enumerate(zip(items, verdicts, strict=True), start=1):
+        if item.id in absent and verdict.outcome is Outcome.NO_SQL:
+            verdict = dataclasses.replace(verdict, reason=_NO_PREDICTION)
+        generation = as_generation(answers.get(item.id), item.id)
+        totals.add(verdict, generation)
+        if tick is not None:
+            tick(done, len(items))
+        yield item_row(item, generation, verdict)

@@ -1,0 +1,223 @@
+"""One pass a model: load, generate, score, measure, store; a killed pass continues, a finished one is reused."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from harness import benchmark as benchmarks
+from harness.config import Experiment
+from harness.errors import StoreError
+from harness.evaluate.answering import ensure_merged, model_facts, open_generator
+from harness.evaluate.judging import judged_rows, judges_digest, score_facts, score_settings
+from harness.evaluate.predictions import limited
+from harness.evaluate.settings import decoding_facts, decoding_settings
+from harness.evaluate.subjects import MERGED, Subject, subjects
+from harness.evaluate.totals import Totals
+from harness.generate.base import Request
+from harness.machine import machine
+from harness.prompt import messages, prompt_digest
+from harness.records import Generation, Item, Run, Speed
+from harness.store import RunFolder, digest_of, is_finished, load_items, read_run, run_id
+
+Answers = dict[tuple[str, int], Generation]
+Progress = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
+_ANSWER_COLUMNS = ("id", "sample", "completion", "prompt_tokens", "output_tokens", "finished")
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """How an evaluation tells people what it does."""
+
+    say: Callable[[str], None]
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """One model's stored run."""
+
+    run: Run
+    reused: bool
+    """True where the run was there already."""
+
+
+class Phases:
+    """Wall seconds by phase."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Add the time spent in the block to a phase."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Every answer of one model, and how it came about."""
+
+    answers: Answers
+    speed: Speed | Mapping[str, Any] | None
+    generator: Mapping[str, Any]
+    kept: int = 0
+    """Answers that an earlier, killed call had made."""
+    source: str = ""
+    """Run the answers were taken from, where they were judged again only."""
+
+
+class Evaluation:
+    """An experiment's questions, asked of one model after the other."""
+
+    def __init__(self, experiment: Experiment, hooks: Hooks) -> None:
+        self.experiment = experiment
+        self.hooks = hooks
+        self.benchmark = benchmarks.load(experiment.benchmark.name, experiment.benchmark.settings)
+        self.items: list[Item] = limited(self.benchmark.items(), experiment.eval.limit)
+        self.runs = Path(experiment.eval.runs)
+
+    def all(self) -> Iterator[Evaluated]:
+        """Yields the run of every model of `eval.models`, the base first."""
+        for subject in subjects(self.experiment):
+            yield self.one(subject)
+
+    def one(self, subject: Subject) -> Evaluated:
+        """The run of one model: reused, continued or made."""
+        phases = Phases()
+        with phases("prepare"):
+            if subject.name == MERGED:
+                ensure_merged(self.experiment, subject)
+            digests = self._digests(subject)
+            name = run_id(self.experiment.name, subject.name, digests["inputs"])
+        folder = self.runs / name
+        if is_finished(folder):
+            self.hooks.say(f"{subject.name}: reusing {folder}")
+            return Evaluated(read_run(folder), reused=True)
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        with RunFolder(folder) as out:
+            answered = self._answered(subject, digests["generation"], out, phases)
+            totals = self._score(subject, answered.answers, out, phases)
+            timings = {"started": started, "phases": phases.seconds, "speed": _plain(answered.speed)}
+            timings |= {"answers_kept": answered.kept, "answers_from": answered.source}
+            facts = self._facts(subject, digests, answered, totals)
+            out.finish({"id": name, "timings": timings, **facts})
+        return Evaluated(read_run(folder), reused=False)
+
+    def _digests(self, subject: Subject) -> dict[str, str]:
+        model = model_facts(self.experiment, subject)
+        asked = {
+            "benchmark": benchmarks.split_digest(self.items),
+            "prompt": prompt_digest(self.experiment.prompt),
+            "decoding": decoding_facts(self.experiment),
+            "model": model,
+        }
+        generation = digest_of(asked)
+        judged = {"score": score_facts(self.experiment.score, self.benchmark), "judges": judges_digest()}
+        return {
+            "benchmark": asked["benchmark"],
+            "prompt": asked["prompt"],
+            "model": model["model"],
+            "adapter": model.get("adapter", ""),
+            "generation": generation,
+            "judges": judged["judges"],
+            "inputs": digest_of({"generation": generation, **judged}),
+        }
+
+    def _answered(self, subject: Subject, generation: str, out: RunFolder, phases: Phases) -> Answered:
+        earlier = _answers_of_run(self.runs, generation)
+        if earlier is not None:
+            self.hooks.say(f"{subject.name}: judging the answers of {earlier.source} again")
+            return earlier
+        kept = out.resume(generation)
+        samples = self.experiment.generate.samples
+        asked = [item for item in self.items if any((item.id, n) not in kept for n in range(samples))]
+        if not asked:
+            return Answered(kept, None, {}, kept=len(kept))
+        if kept:
+            self.hooks.say(f"{subject.name}: {len(kept):,} answers are kept, {len(asked):,} questions are left")
+        with phases("load"):
+            generator = open_generator(self.experiment, subject)
+        requests = [Request(item.id, tuple(messages(item, self.experiment.prompt))) for item in asked]
+        answers = dict(kept)
+        with phases("generate"), self.hooks.progress(f"{subject.name}: answering") as tick:
+            for answer in generator.generate(requests, decoding_settings(self.experiment), tick):
+                if (answer.id, answer.sample) not in answers:
+                    answers[answer.id, answer.sample] = answer
+                    out.keep(answer)
+        return Answered(answers, generator.speed(), dict(generator.facts), kept=len(kept))
+
+    def _score(self, subject: Subject, answers: Answers, out: RunFolder, phases: Phases) -> Totals:
+        totals = Totals()
+        with phases("score"), self.hooks.progress(f"{subject.name}: scoring") as tick:
+            out.write_items(self._rows(answers, totals, tick))
+        return totals
+
+    def _rows(self, answers: Answers, totals: Totals, tick: Any) -> Iterator[dict[str, Any]]:
+        settings = score_settings(self.experiment.score, self.benchmark)
+        for sample in range(self.experiment.generate.samples):
+            chosen = {item.id: answers[item.id, sample] for item in self.items}
+            # the totals are those of the first answer to each question
+            yield from judged_rows(self.items, chosen, settings, totals if sample == 0 else Totals(), tick=tick)
+
+    def _facts(
+        self, subject: Subject, digests: Mapping[str, str], answered: Answered, totals: Totals
+    ) -> dict[str, Any]:
+        here = machine()
+        facts = {
+            "model": subject.name,
+            "kind": subject.kind,
+            "name": self.experiment.name,
+            "experiment": self.experiment.model_dump(by_alias=True),
+            "benchmark": benchmark_facts(self.benchmark, self.items, digests["benchmark"]),
+            "digests": dict(digests),
+            "decoding": decoding_facts(self.experiment),
+            "score": score_facts(self.experiment.score, self.benchmark),
+            "generator": dict(answered.generator),
+            "machine": {**dataclasses.asdict(here), "name": here.name},
+            "commit": here.commit,
+            "totals": totals.facts(),
+        }
+        return facts | ({"training": dict(subject.training)} if subject.training else {})
+
+
+def benchmark_facts(benchmark: benchmarks.Benchmark, items: Sequence[Item], digest: str) -> dict[str, Any]:
+    """What `run.json` says about the questions."""
+    overlap = benchmark.overlap() if benchmark.settings.evaluate == "test" else None
+    return {
+        "name": benchmark.name,
+        "split": benchmark.settings.evaluate,
+        "n": len(items),
+        "digest": digest,
+        "dialects": list(benchmark.dialects),
+        "overlap": None if overlap is None else dataclasses.asdict(overlap),
+    }
+
+
+def _answers_of_run(runs: Path, generation: str) -> Answered | None:
+    """The answers of a finished run with the same questions, model and decoding, whatever they were judged by."""
+    for path in sorted(runs.iterdir()) if runs.is_dir() else ():
+        try:
+            run = read_run(path) if is_finished(path) else None
+            if run is None or run.facts.get("digests", {}).get("generation") != generation:
+                continue
+            rows = load_items(run, _ANSWER_COLUMNS).to_pylist()
+        except StoreError:
+            continue
+        answers = {(row["id"], row["sample"]): Generation(**row) for row in rows}
+        return Answered(answers, run.facts["timings"].get("speed"), run.facts.get("generator", {}), source=run.id)
+    return None
+
+
+def _plain(speed: Speed | Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    return dataclasses.asdict(speed) if isinstance(speed, Speed) else speed
