@@ -150,5 +150,6 @@ def _alone(tokens: list[Token], at: int) -> bool:
         return False
     name = tokens[at].text.lower()
     return not any(
-        tokens[i].upper == "AS" and i + 1 < len(tokens) and tokens[i + 1].text.lower() == name for i in range(len(tokens))
+        tokens[i].upper == "AS" and i + 1 < len(tokens) and tokens[i + 1].text.lower() == name
+        for i in range(len(tokens))
     )

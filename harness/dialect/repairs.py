@@ -85,7 +85,11 @@ def _bare_in(select: exp.Select, resolver: Resolver, profile: Profile) -> bool:
     aliases = {one.alias.lower(): one for one in outputs if isinstance(one, exp.Alias)}
     keys, texts = _group_keys(group, outputs, aliases)
     lone = None
-    if profile.text_affinity and len({one.sql() for one in aggregates}) == 1 and isinstance(aggregates[0], (exp.Min, exp.Max)):
+    if (
+        profile.text_affinity
+        and len({one.sql() for one in aggregates}) == 1
+        and isinstance(aggregates[0], (exp.Min, exp.Max))
+    ):
         lone = aggregates[0]
     changed = False
     for part in parts:
@@ -167,8 +171,13 @@ def _expand_stars(select: exp.Select, resolver: Resolver) -> bool:
 def _as_number(node: exp.Expression) -> exp.Expression:
     """Text as SQLite and MySQL count it: its leading number, 0 where it has none."""
     leading = exp.Anonymous(this="regexp_extract", expressions=[node.copy(), exp.Literal.string(_NUMBER_PREFIX)])
-    number = exp.Coalesce(this=exp.TryCast(this=leading, to=exp.DataType.build("double")), expressions=[exp.Literal.number(0)])
-    return exp.Case(ifs=[exp.If(this=exp.Is(this=exp.Paren(this=node.copy()), expression=exp.Null()), true=exp.Null())], default=number)
+    number = exp.Coalesce(
+        this=exp.TryCast(this=leading, to=exp.DataType.build("double")), expressions=[exp.Literal.number(0)]
+    )
+    return exp.Case(
+        ifs=[exp.If(this=exp.Is(this=exp.Paren(this=node.copy()), expression=exp.Null()), true=exp.Null())],
+        default=number,
+    )
 
 
 def aggregate_over_text(tree: exp.Expression, resolver: Resolver, profile: Profile) -> bool:
@@ -283,7 +292,11 @@ def _agree_in(node: exp.In, resolver: Resolver, profile: Profile) -> bool:
         elif left == "number" and right == "text":
             one.replace(_try_number(one))
             changed = True
-    if left == "text" and not profile.text_affinity and any(resolver.class_of(one) == "number" for one in node.expressions):
+    if (
+        left == "text"
+        and not profile.text_affinity
+        and any(resolver.class_of(one) == "number" for one in node.expressions)
+    ):
         node.this.replace(_try_number(node.this))
         changed = True
     return changed
@@ -292,7 +305,17 @@ def _agree_in(node: exp.In, resolver: Resolver, profile: Profile) -> bool:
 def text_function_over_number(tree: exp.Expression, resolver: Resolver, profile: Profile) -> bool:
     """LIKE, LENGTH, SUBSTR and the like take a number as its text."""
     changed = False
-    kinds = (exp.Like, exp.ILike, exp.Length, exp.Substring, exp.Upper, exp.Lower, exp.Trim, exp.Replace, exp.StrPosition)
+    kinds = (
+        exp.Like,
+        exp.ILike,
+        exp.Length,
+        exp.Substring,
+        exp.Upper,
+        exp.Lower,
+        exp.Trim,
+        exp.Replace,
+        exp.StrPosition,
+    )
     for node in list(tree.find_all(*kinds)):
         sides = [node.this, node.expression] if isinstance(node, (exp.Like, exp.ILike)) else [node.this]
         for side in sides:

@@ -15,8 +15,31 @@ _NUMERIC = (
     exp.Count, exp.Sum, exp.Avg, exp.Length, exp.StrPosition, exp.Binary, exp.Neg, exp.Abs, exp.Round,
     exp.Floor, exp.Ceil, exp.Stddev, exp.Variance, exp.RowNumber, exp.Rank, exp.DenseRank,
 )  # fmt: skip
-_TEXT = (exp.DPipe, exp.Concat, exp.ConcatWs, exp.Substring, exp.Upper, exp.Lower, exp.Trim, exp.TimeToStr, exp.GroupConcat, exp.Replace)
-_SAME = (exp.Paren, exp.Alias, exp.Min, exp.Max, exp.Coalesce, exp.Distinct, exp.Window, exp.First, exp.AnyValue, exp.Ordered, exp.Nullif)
+_TEXT = (
+    exp.DPipe,
+    exp.Concat,
+    exp.ConcatWs,
+    exp.Substring,
+    exp.Upper,
+    exp.Lower,
+    exp.Trim,
+    exp.TimeToStr,
+    exp.GroupConcat,
+    exp.Replace,
+)
+_SAME = (
+    exp.Paren,
+    exp.Alias,
+    exp.Min,
+    exp.Max,
+    exp.Coalesce,
+    exp.Distinct,
+    exp.Window,
+    exp.First,
+    exp.AnyValue,
+    exp.Ordered,
+    exp.Nullif,
+)
 _BOOLEAN = (exp.Predicate, exp.Connector, exp.Not, exp.Boolean)
 
 
@@ -157,5 +180,7 @@ class Resolver:
         if isinstance(select, exp.Select) and not column.table:
             for projection in select.expressions:
                 if isinstance(projection, exp.Alias) and projection.alias.lower() == column.name.lower():
-                    return None if column.find_ancestor(exp.Alias) is projection else self.class_of(projection, depth + 1)
+                    return (
+                        None if column.find_ancestor(exp.Alias) is projection else self.class_of(projection, depth + 1)
+                    )
         return None

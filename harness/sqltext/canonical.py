@@ -1,39 +1,52 @@
-"""A statement as a canonical tree: equal trees mean equal answers in every database where the statements run."""
+"""A statement as a canonical text: equal texts mean equal answers in every database where both statements run.
+
+Only rewritings that hold for NULLs, for every type and for every row are made; where a rewriting might not hold (an
+outer join's order, LIMIT without ORDER BY, a name whose owner is unknown) the statement stays as written.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import sqlglot
 from sqlglot import exp
 
 from harness.sqltext.limits import parseable
+from harness.sqltext.names import Tables
+from harness.sqltext.queries import QueryWriter
+
+_FAILURES = (sqlglot.errors.SqlglotError, RecursionError, ValueError, TypeError, AttributeError, KeyError, IndexError)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Canonical:
     """The canonical form of one statement."""
 
     dialect: str
     """The dialect it was read in."""
     tree: str
-    masked: str
-    """The tree with every literal masked."""
+    _parsed: exp.Expression = field(repr=False)
+    _catalog: Tables | None = field(repr=False)
+    _masked: str = field(default="", repr=False)
+
+    @property
+    def masked(self) -> str:
+        """The tree with every literal masked; written when first asked for."""
+        if not self._masked:
+            self._masked = QueryWriter(self.dialect, self._catalog, mask=True).statement(self._parsed)
+        return self._masked
 
 
-def canonical(
-    sql: str, dialects: tuple[str, ...], catalog: Mapping[str, Mapping[str, str]] | None = None
-) -> Canonical | None:
-    """The canonical form in the first dialect that can read `sql`; None where none can."""
+def canonical(sql: str, dialects: tuple[str, ...], catalog: Tables | None = None) -> Canonical | None:
+    """The canonical form in the first dialect that can read `sql` as one statement; None where none can."""
     if not parseable(sql):
         return None
     for dialect in dialects or ("duckdb",):
         try:
-            tree = sqlglot.parse_one(sql, read=dialect)
-        except (sqlglot.errors.SqlglotError, RecursionError, ValueError):
+            trees = [tree for tree in sqlglot.parse(sql, read=dialect) if tree is not None]
+            if len(trees) == 1 and not isinstance(trees[0], exp.Command):
+                text = QueryWriter(dialect, catalog, mask=False).statement(trees[0])
+                return Canonical(dialect, text, trees[0], catalog)
+        except _FAILURES:
             continue
-        text = tree.sql(dialect="duckdb", normalize=True, comments=False)
-        masked = tree.transform(lambda node: exp.Placeholder() if isinstance(node, exp.Literal) else node)
-        return Canonical(dialect, text, masked.sql(dialect="duckdb", normalize=True, comments=False))
     return None

@@ -39,9 +39,7 @@ _MARKER = re.compile(
 _THINKING = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.IGNORECASE | re.DOTALL)
 _TAGGED = re.compile(r"<(sql|query|answer|code)>(.*?)(?:</\1>|\Z)", re.IGNORECASE | re.DOTALL)
 _FENCE = re.compile(r"(?:```|~~~)[ \t]*([A-Za-z]*)[^\S\n]*\n?(.*?)(```|~~~|\Z)", re.DOTALL)
-_FINAL = re.compile(
-    r"\b(?:final|correct(?:ed)?|fixed|revised|improved)\b[^`\n]{0,60}(?:\n|:)\s*\Z", re.IGNORECASE
-)
+_FINAL = re.compile(r"\b(?:final|correct(?:ed)?|fixed|revised|improved)\b[^`\n]{0,60}(?:\n|:)\s*\Z", re.IGNORECASE)
 _LABEL = re.compile(
     r"(?:^|\n|[.!?]\s)[ \t>*#_-]*(?:final |generated |corrected |the )?"
     r"(?:answer|sql(?:[ _](?:query|statement|code))?|query|output|response|result|solution)"
