@@ -15,7 +15,7 @@ from pathlib import Path
 from sqlglot import Token, TokenType, tokenize
 from sqlglot.errors import TokenError
 
-from harness.benchmark import schema_text
+from harness.benchmark import compact_script, compact_sqlite, schema_text
 from harness.config import PromptChoice
 from harness.errors import ConfigError
 from harness.records import Item
@@ -50,7 +50,7 @@ def example(item: Item, choice: PromptChoice) -> tuple[list[Message], str]:
 
 def prompt_digest(choice: PromptChoice) -> str:
     """Digest of everything about the prompt but the item: equal digests mean comparable answers."""
-    rows = str(choice.sample_rows) if choice.schema_ == "ddl+rows" else ""
+    rows = str(choice.sample_rows) if choice.schema_ in ("ddl+rows", "compact") else ""
     parts = (template_text(choice.template), choice.system, choice.schema_, rows)
     return hashlib.sha256("\0".join(parts).encode("utf-8")).hexdigest()
 
@@ -72,6 +72,9 @@ def template_text(template: str) -> str:
 
 def shown_schema(item: Item, choice: PromptChoice) -> str:
     """The schema text the prompt shows, by `prompt.schema`."""
+    if choice.schema_ == "compact":
+        path = item.database.path
+        return compact_sqlite(path, choice.sample_rows) if path else compact_script(item.context, choice.sample_rows)
     rows = choice.sample_rows if choice.schema_ == "ddl+rows" else 0
     if item.database.path:
         return schema_text(item.database.path, rows)
