@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from harness.answer.compare import best_of, compare, compare_test_suite
 from harness.answer.distinct import needs_second_execution, strip_distinct
-from harness.answer.fetch import fetch
+from harness.answer.fetch import fetch, query
 from harness.answer.order import OrderPlan, order_plan
 from harness.answer.states import compare_states
 from harness.answer.table import Comparison, State, Table
@@ -32,5 +32,6 @@ __all__ = [
     "fetch",
     "needs_second_execution",
     "order_plan",
+    "query",
     "strip_distinct",
 ]

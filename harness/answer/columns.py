@@ -3,7 +3,7 @@
 Two tables match where some assignment of columns makes their bags of rows equal: with rows free as well, that is graph
 isomorphism, so there is no cheap exact answer for every case, and trying n! permutations is the wrong one. The way here:
 
-1. columns as they stand;
+1. columns as they stand, then told apart by their values alone, then as their names suggest;
 2. colour refinement on both tables at once: a column's colour is the multiset of (row colour, value) in it, a row's colour the
    multiset of (column colour, value) in it, until nothing splits further; equal columns and equal rows are merged first;
 3. where columns still share a colour: single one out on both sides, refine, go on; back up where the sides part.
@@ -17,11 +17,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from operator import add
 from typing import Any
 
-from harness.answer.bags import Bag, Pairing, contained, fits
+from harness.answer.bags import Bag, Pairing, fits
 
 WORK_LIMIT = 4_000_000
 """Cell visits of one search, beyond the first pass: under a second on one core of 2020's servers."""
@@ -69,11 +68,16 @@ def assign_columns(
     width = len(reference.rows[0]) if reference.rows else 0
     if fits(reference, prediction, None, pairing):
         return tuple(range(width))
-    if width < 2 or not _same_cells(reference, prediction):
+    if width < 2:
+        return None
+    signed = _match_signatures(reference, prediction)
+    if isinstance(signed, tuple):
+        return signed if fits(reference, prediction, signed, pairing) else None
+    if not signed:
         return None
     if hint is not None and fits(reference, prediction, hint, pairing):
         return hint
-    sides = _prepare(reference, prediction)
+    sides = _prepare(reference, prediction, merge=pairing is None)
     if sides is None:
         return None
     gold, other, gold_twins, other_twins = sides
@@ -86,33 +90,47 @@ def assign_columns(
     return _search(gold, other, accept, Budget(limit + 8 * size))
 
 
-def _same_cells(reference: Bag, prediction: Bag) -> bool:
-    """The cheap look first: without the same bag of cells no assignment of columns can help."""
-    theirs, ours = (Counter(chain.from_iterable(bag.rows)) for bag in (reference, prediction))
-    return contained(ours, theirs, equal=True)
+def _match_signatures(reference: Bag, prediction: Bag) -> tuple[int, ...] | bool:
+    """The columns told apart by their bags of values alone.
+
+    False: some column has no counterpart. True: several columns have the same values, so more work is needed.
+    """
+    theirs, ours = (
+        [frozenset(Counter(column).items()) for column in zip(*bag.rows, strict=True)] for bag in (reference, prediction)
+    )
+    places = {signature: i for i, signature in enumerate(ours)}
+    if len(set(theirs)) != len(places) or not all(signature in places for signature in theirs):
+        return False
+    if len(places) == len(ours):
+        return tuple([places[signature] for signature in theirs])
+    return Counter(theirs) == Counter(ours)
 
 
-def _prepare(reference: Bag, prediction: Bag) -> tuple[_Side, _Side, list[list[int]], list[list[int]]] | None:
-    """Both tables coded, equal rows and equal columns merged; None where the counts already part."""
+def _prepare(reference: Bag, prediction: Bag, *, merge: bool) -> tuple[_Side, _Side, list[list[int]], list[list[int]]] | None:
+    """Both tables coded, equal rows (and, with `merge`, equal columns) merged; None where the counts already part."""
     codes: dict[Any, int] = {}
     labels: dict[Hashable, int] = {}
-    merged = [_merge(bag, codes, labels) for bag in (reference, prediction)]
+    merged = [_merged(bag, codes, labels, merge) for bag in (reference, prediction)]
     (gold, gold_twins), (other, other_twins) = merged
     same = len(gold.row_colours) == len(other.row_colours) and len(gold.columns) == len(other.columns)
     return (gold, other, gold_twins, other_twins) if same else None
 
 
-def _merge(bag: Bag, codes: dict[Any, int], labels: dict[Hashable, int]) -> tuple[_Side, list[list[int]]]:
+def _merged(bag: Bag, codes: dict[Any, int], labels: dict[Hashable, int], merge: bool) -> tuple[_Side, list[list[int]]]:
     """Distinct rows coloured by (label, count), distinct columns coloured by how many are the same."""
     counted = Counter(bag.labelled())
     rows = [key if bag.labels is None else key[1] for key in counted]
     marks = [(None if bag.labels is None else key[0], count) for key, count in counted.items()]
     row_colours = [labels.setdefault(mark, len(labels)) for mark in marks]
-    twins: dict[tuple[int, ...], list[int]] = {}
+    twins: dict[Any, list[int]] = {}
+    coded: list[list[int]] = []
     for i, column in enumerate(zip(*rows, strict=True)):
-        twins.setdefault(tuple([codes.setdefault(value, len(codes)) for value in column]), []).append(i)
-    side = _Side([list(column) for column in twins], row_colours, [len(same) for same in twins.values()])
-    return side, list(twins.values())
+        codes_here = [codes.setdefault(value, len(codes)) for value in column]
+        same = twins.setdefault(tuple(codes_here) if merge else i, [])
+        if not same:
+            coded.append(codes_here)
+        same.append(i)
+    return _Side(coded, row_colours, [len(same) for same in twins.values()]), list(twins.values())
 
 
 def _expand(found: list[int], gold_twins: list[list[int]], other_twins: list[list[int]], width: int) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ from harness.answer.encode import Encoded, encode
 from harness.answer.order import OrderPlan
 from harness.answer.ordered import Expected, expected
 from harness.answer.table import Comparison, Table
-from harness.answer.values import kinds_of, plain_rows, types_alike, with_numeric_text
+from harness.answer.values import has_numeric_text, kinds_of, plain_rows, types_alike
 from harness.records import Outcome
 
 _ALL = ("default", "strict", "lenient", "bird")
@@ -100,7 +100,7 @@ class _Judge:
 
     def _lay(self, encoded: Encoded, wanted: Expected) -> tuple[int, ...] | None:
         bag = Bag(encoded.rows[1], wanted.labels, encoded.exact_of(1))
-        hint = self._by_name()
+        hint = self._by_name() if self.gold.columns != self.prediction.columns else None
         try:
             if self.same_width and not wanted.cut:
                 return assign_columns(wanted.pool, bag, encoded.pairing, hint=hint)
@@ -129,7 +129,7 @@ class _Judge:
         return self._lay(encoded, expected(self.gold, encoded, self.order, self.keyed)) is not None
 
     def _has_numeric_text(self) -> bool:
-        return str in self.kinds and any(with_numeric_text(t.rows) != t.rows for t in (self.gold, self.prediction))
+        return str in self.kinds and (has_numeric_text(self.gold.rows) or has_numeric_text(self.prediction.rows))
 
     def _bird(self) -> bool:
         gold, prediction = plain_rows(self.gold.rows, self.kinds), plain_rows(self.prediction.rows, self.kinds)
@@ -145,7 +145,8 @@ class _Judge:
             if columns is not None:
                 return Outcome.WRONG_ORDER, reasons.misplaced(rows[0], self.expected.labels, rows[1], prediction.rows, columns)
         distinct = list(dict.fromkeys(rows[0])), list(dict.fromkeys(rows[1]))
-        if rows[0] and rows[1] and len(distinct[0]) == len(distinct[1]):
+        repeats = len(distinct[0]) < len(rows[0]) or len(distinct[1]) < len(rows[1])
+        if repeats and len(distinct[0]) == len(distinct[1]) > 0:
             columns = self._unordered(Bag(distinct[0]), Bag(distinct[1]))
             if columns is not None and self.encoded.pairing is None:
                 return Outcome.WRONG_MULTIPLICITY, reasons.multiplicity(rows[0], rows[1], gold.rows, columns)

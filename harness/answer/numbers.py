@@ -101,48 +101,62 @@ def link(integers: set[int], inexact: set[Any], tolerance: float) -> Numbers:
     """Components of the closeness among these numbers."""
     if not inexact or tolerance == 0:
         return Numbers({}, False)
-    order = sorted(inexact, key=float)
-    whole = sorted(integers)
-    components: list[list[Any]] = []
-    last_integer: int | None = None
-    previous: Any = None
-    for number in order:
-        near = _near(whole, number, tolerance)
-        joined = previous is not None and close(previous, number, tolerance)
-        joined = joined or (bool(near) and last_integer is not None and near[0] <= last_integer)
-        if joined:
-            components[-1].append(number)
-            components[-1].extend(near)
-        else:
-            components.append([number, *near])
-            last_integer = None
-        if near:
-            last_integer = near[-1] if last_integer is None else max(last_integer, near[-1])
-        previous = number
     keys: dict[Any, Any] = {}
     chained = False
-    for component in components:
-        if len(component) == 1:
-            continue
+    for component in _components(integers, inexact, tolerance):
         chained = chained or not _is_clique(component, tolerance)
         keys.update(dict.fromkeys(component, component[0]))
     return Numbers(keys, chained)
 
 
-def _near(whole: list[int], number: Any, tolerance: float) -> list[int]:
-    """The integers close to an inexact number, in order."""
-    if not whole:
-        return []
-    centre = float(number)
-    reach = abs(centre) * tolerance * 1.01 / (1 - tolerance) + tolerance * FLOOR_SHARE
-    start, stop = bisect_left(whole, centre - reach), bisect_right(whole, centre + reach)
-    return [integer for integer in whole[start:stop] if close(integer, number, tolerance)]
+def _components(integers: set[int], inexact: set[Any], tolerance: float) -> list[list[Any]]:
+    """Groups of different numbers that hang together; numbers that stand alone are left out.
+
+    Every link has an inexact end. Seen in ascending order, an inexact number joins the group before it where it is close to the last
+    inexact number, or where both are close to one integer.
+    """
+    order = sorted([(float(number), number) for number in inexact], key=_size)
+    whole = sorted(integers)
+    floor = tolerance * FLOOR_SHARE
+    widened = tolerance * 1.01 / (1 - tolerance)
+    groups: list[list[Any]] = []
+    group: list[Any] = []
+    reached = previous = -math.inf  # the largest integer of the group, the inexact number before
+    for size, number in order:
+        near: list[int] = []
+        if whole:
+            reach = abs(size) * widened + floor
+            start = bisect_left(whole, size - reach)
+            if start < len(whole) and whole[start] <= size + reach:
+                stop = bisect_right(whole, size + reach)
+                near = [integer for integer in whole[start:stop] if close(integer, number, tolerance)]
+        difference = size - previous
+        joined = difference <= floor or difference <= tolerance * max(abs(size), abs(previous))
+        if group and (joined or (near and near[0] <= reached)):
+            group.append(number)
+        else:
+            if len(group) > 1:
+                groups.append(group)
+            group, reached = [number], -math.inf
+        previous = size
+        if near:
+            group.extend(near)
+            reached = near[-1]
+    if len(group) > 1:
+        groups.append(group)
+    return groups
+
+
+def _size(pair: tuple[float, Any]) -> float:
+    return pair[0]
 
 
 def _is_clique(component: list[Any], tolerance: float) -> bool:
-    if len({number for number in component if isinstance(number, int)}) > 1:
+    whole = {number for number in component if isinstance(number, int)}
+    if len(whole) > 1:
         return False
-    return close(float(min(component, key=float)), float(max(component, key=float)), tolerance)
+    sizes = [float(number) for number in component]
+    return close(min(sizes), max(sizes), tolerance)
 
 
 def close_rows(one: Row, other: Row, tolerance: float) -> bool:

@@ -21,6 +21,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from itertools import chain
+from operator import ne
 from typing import Any
 from uuid import UUID
 
@@ -32,6 +33,9 @@ EXACT_KINDS = frozenset({int, bool, str, bytes, type(None), timedelta, UUID})
 INEXACT_KINDS = frozenset({float, Decimal})
 NESTED_KINDS = frozenset({list, tuple, dict})
 SCALAR_KINDS = EXACT_KINDS | INEXACT_KINDS
+
+_PLAIN_KINDS = frozenset({int, str, bytes, float, type(None)})
+"""What sqlite3 hands over."""
 
 NAN = ("NaN",)
 """Every NaN of both sides, as one value."""
@@ -86,7 +90,10 @@ def canonical_rows(rows: Rows, kinds: set[type]) -> Rows:
 
 
 def _has_nan(rows: Rows, kinds: set[type]) -> bool:
-    return float in kinds and any(value != value for value in chain.from_iterable(rows))
+    if float not in kinds:
+        return False
+    cells = list(chain.from_iterable(rows))
+    return any(map(ne, cells, cells))
 
 
 def map_numbers(value: Any, change: Callable[[Any], Any]) -> Any:
@@ -112,6 +119,11 @@ def number_from_text(text: str) -> Any:
     if found.group(2) and not found.group(3) and not found.group(4):
         return int(text)
     return float(text)
+
+
+def has_numeric_text(rows: Rows) -> bool:
+    """True where some cell is text that spells a number."""
+    return any(number_from_text(text) is not text for text in {v for v in chain.from_iterable(rows) if type(v) is str})
 
 
 def with_numeric_text(rows: Rows) -> Rows:
@@ -140,7 +152,7 @@ def plain(value: Any) -> Any:
 
 def plain_rows(rows: Rows, kinds: set[type]) -> Rows:
     """The rows in the types of sqlite3."""
-    if kinds <= {int, str, bytes, type(None)}:
+    if kinds <= _PLAIN_KINDS and not _has_nan(rows, kinds):
         return rows
     return [tuple(map(plain, row)) for row in rows]
 
