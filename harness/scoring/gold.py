@@ -107,7 +107,7 @@ def run_reading(space: Space, sql: str, seconds: float, settings: ScoreSettings)
         except Failure as failure:
             if failure.kind in PLACES:
                 raise
-            other = translate_after_error(sql, found, failure.message, settings.dialects, bind, space.catalog)
+            other = translate_after_error(found, failure.message, settings.dialects, bind, space.catalog)
             if other is None or other.sql is None or other.sql == found.sql:
                 raise
             found = other

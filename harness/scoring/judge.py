@@ -27,6 +27,7 @@ from harness.scoring.outcomes import outcome_of, reason_of
 from harness.scoring.settings import ScoreSettings
 from harness.sqltext import Kind, exact_match, extract, split_statements, statement_kind
 
+SCORER_FAILED = "the scorer itself failed here, which is a fault to be reported"
 STAGE_SCHEMA, STAGE_GOLD, STAGE_PREDICTION = 1, 2, 3
 _KEPT_GOLDS = 256
 _FALSE = dict.fromkeys(RULES, False)
@@ -86,6 +87,12 @@ class Judge:
         except Failure as failure:
             self._desk.discard()
             return document | self._failed(failure), b""
+        except MemoryError as error:
+            self._desk.discard()
+            return document | self._failed(Failure("memory", str(error) or "the worker's memory is used up")), b""
+        except Exception as error:  # ours, not the answer's: said so, and the run goes on
+            self._desk.discard()
+            return document | self._failed(Failure("scorer", f"{SCORER_FAILED} ({type(error).__name__}: {error})")), b""
         finally:
             self._desk.give_back()
 
