@@ -56,12 +56,12 @@ def share(value: float | None, low: float | None, high: float | None, n: int, di
     return f"{percent(value, digits)}{bounds} n={n}"
 
 
-def points(value: float | None, digits: int = 1) -> str:
-    """A difference of two shares in percentage points, always signed: `+2.1`."""
+def points(value: float | None, digits: int = 1, *, sign: bool = True) -> str:
+    """A difference of two shares in percentage points, signed unless `sign` is off: `+2.1`."""
     if value is None or not math.isfinite(value):
         return NONE
     text = _fixed(100 * value, digits)
-    return text if value < 0 or not float(text.replace(_MINUS, "-")) else f"+{text}"
+    return text if value < 0 or not sign or not float(text) else f"+{text}"
 
 
 def point_difference(value: float | None, low: float | None, high: float | None, n: int) -> str:

@@ -65,12 +65,20 @@ def test_a_pair_is_the_same_whoever_stands_beside_it(training):
     assert (alone.ci_low, alone.ci_high, alone.p_value) == (together.ci_low, together.ci_high, together.p_value)
 
 
-def test_items_of_one_database_are_resampled_together(training):
-    (pair,) = compare(training[:2]).pairs
+def test_one_databases_luck_is_not_evidence_about_models(tmp_path):
+    runs = []
+    for name, databases in (("a", {5, 6, 7}), ("b", {0, 1, 2, 3, 4})):
+        items = [
+            {"id": f"{index}", "execution_match": index // 25 in databases, "cluster": f"db{index // 25}"}
+            for index in range(200)
+        ]
+        runs.append(write_run(tmp_path, make_facts(name, name), items))
+    (pair,) = compare(runs).pairs
 
-    assert pair.clusters == 5
-    assert pair.p_clustered == pytest.approx(2 / 2**5)
-    # five databases cannot carry a claim about databases, however many questions they hold
+    assert pair.clusters == 8
+    assert pair.p_value < 1e-3, "item by item, 125 wins against 75 look decisive"
+    assert pair.p_clustered > 0.5, "database by database, five against three do not"
+    assert pair.ci_low < 0 < pair.ci_high
     assert not pair.distinguishable
 
 

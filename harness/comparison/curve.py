@@ -106,7 +106,7 @@ def _hint(runs: Sequence[Answers], points: Sequence[Point], best: Point) -> str:
             break
         pair = against_best.get(run.run.id)
         if pair is not None and not pair.distinguishable:
-            shown = units.percent(pair.minimum_detectable) if pair.minimum_detectable is not None else "no difference"
+            shown = f"{units.points(pair.minimum_detectable, sign=False)} points"
             return (
                 f"{run.run.model} cannot be told from the best ({best.model}: "
                 f"{units.point_difference(pair.difference, pair.ci_low, pair.ci_high, pair.n)}): training could have "

@@ -97,3 +97,9 @@ def benchmark(run: Run) -> str:
 def benchmark_digest(run: Run) -> str:
     """Digest of the questions, golds and data; empty where not recorded."""
     return str(section(run, "benchmark").get("digest") or section(run, "digests").get("benchmark") or "")
+
+
+def ceilings(run: Run) -> dict[str, Mapping[str, Any]]:
+    """Name -> {value, unit, share} of the limits recorded with the run: bandwidth, compute, launches."""
+    found = section(run, "timings", "ceilings") or section(run, "ceilings")
+    return {str(name): fact for name, fact in found.items() if isinstance(fact, Mapping)}

@@ -1,0 +1,199 @@
+"""The items of a report as data for its page: a small index to filter by, and the texts in compressed blocks.
+
+The page holds the index in memory and unpacks a block of texts only when one of its items is shown or searched, so a
+hundred thousand items stay usable. The blocks are gzip in base64, written without a time, so equal inputs give equal
+bytes; base64 also means that no model output can end the script element it lies in.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.report.data import OUTCOME_GROUPS, Board, ReportData, RunRow
+from harness.report.tables import rule_judgements
+
+BLOCK = 500
+"""Items in one block of texts."""
+LONGEST = 6_000
+"""Characters kept of one text; what is cut says so, and stands whole in items.parquet."""
+LISTED = 200
+"""Characters of a question shown in the list."""
+TABLE_ROWS = 20
+"""Rows kept of one result table."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemPayload:
+    """What the page's script reads."""
+
+    meta: str
+    """JSON safe inside a script element: runs, dimensions and their values, rules, counts."""
+    index: str
+    """Packed index: ids, and per run outcome and verdicts, per dimension value, all as small numbers."""
+    blocks: tuple[str, ...]
+    """Packed lists of `BLOCK` items with their texts."""
+
+
+def item_payload(data: ReportData) -> ItemPayload:
+    """Index and texts of every item that any run of the report answered, benchmark by benchmark."""
+    rows = data.rows
+    keys = [(number, id_) for number, board in enumerate(data.boards) for id_ in _all_ids(board)]
+    places = [_places(data, row) for row in rows]
+    dimensions = _dimensions(data, keys)
+    outcomes = sorted({outcome for row in rows for outcome in row.outcomes})
+    rules = rule_judgements(rows)
+    meta = {
+        "runs": [{"label": row.label, "id": row.run.id, "benchmark": _board_of(data, row)} for row in rows],
+        "outcomes": outcomes,
+        "groups": {str(name): place for place, group in enumerate(OUTCOME_GROUPS.values(), 1) for name in group},
+        "rules": rules,
+        "dimensions": [{"name": name, "values": values} for name, values, _ in dimensions],
+        "block": BLOCK,
+        "count": len(keys),
+    }
+    index = {
+        "ids": [id_ for _, id_ in keys],
+        "questions": [_question(rows, places, key) for key in keys],
+        "outcomes": [_outcome_column(row, keys, found, outcomes) for row, found in zip(rows, places, strict=True)],
+        "verdicts": [_verdict_column(row, keys, found, rules) for row, found in zip(rows, places, strict=True)],
+        "slices": [column for _, _, column in dimensions],
+    }
+    blocks = tuple(
+        pack([_texts(rows, places, key) for key in keys[start : start + BLOCK]]) for start in range(0, len(keys), BLOCK)
+    )
+    return ItemPayload(script_json(meta), pack(index), blocks)
+
+
+def pack(value: Any) -> str:
+    """JSON, gzip, base64; the same value gives the same text."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return base64.b64encode(gzip.compress(text.encode("utf-8", "replace"), 9, mtime=0)).decode("ascii")
+
+
+def script_json(value: Any) -> str:
+    """JSON that cannot end or open any element when it stands inside a script element."""
+    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+Key = tuple[int, str]
+
+
+def _all_ids(board: Board) -> list[str]:
+    return list(dict.fromkeys(id_ for row in board.rows for id_ in row.answers.ids))
+
+
+def _board_of(data: ReportData, row: RunRow) -> int:
+    return next(number for number, board in enumerate(data.boards) if any(other is row for other in board.rows))
+
+
+def _places(data: ReportData, row: RunRow) -> dict[Key, int]:
+    board = _board_of(data, row)
+    return {(board, id_): place for place, id_ in enumerate(row.answers.ids)}
+
+
+def _dimensions(data: ReportData, keys: Sequence[Key]) -> list[tuple[str, list[str], list[int]]]:
+    """(name, values, value number of each item); -1 where the item's benchmark lacks the dimension."""
+    names = list(dict.fromkeys(name for board in data.boards for name in board.slices))
+    found: list[tuple[str, Sequence[str | None]]] = [
+        (name, [data.boards[board].slices.get(name, {}).get(id_) for board, id_ in keys]) for name in names
+    ]
+    if len(data.boards) > 1:
+        found.insert(0, ("benchmark", [data.boards[board].name for board, _ in keys]))
+    dimensions = []
+    for name, column in found:
+        values = sorted({value for value in column if value is not None})
+        number = {value: place for place, value in enumerate(values)}
+        dimensions.append((name, values, [-1 if value is None else number[value] for value in column]))
+    return dimensions
+
+
+def _outcome_column(row: RunRow, keys: Sequence[Key], places: Mapping[Key, int], names: Sequence[str]) -> list[int]:
+    number = {name: place for place, name in enumerate(names)}
+    column = row.answers.column("outcome")
+    return [number.get(str(column[places[key]]), -1) if key in places else -1 for key in keys]
+
+
+def _verdict_column(row: RunRow, keys: Sequence[Key], places: Mapping[Key, int], rules: Sequence[str]) -> list[int]:
+    """Two bits a rule: 0 unknown, 1 wrong, 2 right."""
+    columns = [row.answers.verdicts(rule) for rule in rules]
+    packed = []
+    for key in keys:
+        bits = 0
+        if key in places:
+            for shift, column in enumerate(columns):
+                verdict = column[places[key]]
+                bits |= (0 if verdict is None else 2 if verdict else 1) << (2 * shift)
+        packed.append(bits)
+    return packed
+
+
+def _texts(rows: Sequence[RunRow], places: Sequence[Mapping[Key, int]], key: Key) -> dict[str, Any]:
+    """One item: question, schema, gold once; what each run answered."""
+    present = [(row, found[key]) for row, found in zip(rows, places, strict=True) if key in found]
+    first, place = present[0]
+    item: dict[str, Any] = {
+        "q": _cut(first.answers.column("question")[place]),
+        "c": _cut(first.answers.column("context")[place]),
+        "g": _cut(first.answers.column("gold_sql")[place]),
+    }
+    table = _table(first.answers.column("gold_table")[place])
+    if table:
+        item["t"] = table
+    item["r"] = [
+        _answer(row, found[key], item["g"]) if key in found else None for row, found in zip(rows, places, strict=True)
+    ]
+    return item
+
+
+def _question(rows: Sequence[RunRow], places: Sequence[Mapping[Key, int]], key: Key) -> str:
+    row, place = next((row, found[key]) for row, found in zip(rows, places, strict=True) if key in found)
+    text = str(row.answers.column("question")[place] or "")
+    return text if len(text) <= LISTED else text[: LISTED - 1] + "…"
+
+
+def _answer(row: RunRow, place: int, gold: str) -> dict[str, Any]:
+    answers = row.answers
+
+    def value(name: str) -> Any:
+        return answers.column(name)[place]
+
+    sql, completion = _cut(value("sql")), _cut(value("completion"))
+    found = {
+        "s": sql,
+        # most completions are the SQL alone: said once
+        "c": completion if completion.strip() != sql.strip() else None,
+        "m": _cut(value("reason")) or None,
+        "w": value("suite_witness"),
+        "n": [value("gold_rows"), value("rows")] if value("rows") is not None else None,
+        "d": value("road") if value("road") not in (None, "", "duckdb") else None,
+        "x": bool(value("exact_match")) or None,
+        "k": value("output_tokens"),
+        "t": _table(value("table")),
+        "g": _cut(value("gold_sql")) if _cut(value("gold_sql")) != gold else None,
+    }
+    return {name: content for name, content in found.items() if content is not None}
+
+
+def _cut(text: Any) -> str:
+    text = "" if text is None else str(text)
+    if len(text) <= LONGEST:
+        return text
+    return f"{text[:LONGEST]}\n… cut here: {len(text) - LONGEST} more characters stand in items.parquet"
+
+
+def _table(text: Any) -> dict[str, Any] | None:
+    """A result table as stored: JSON text with columns and rows; None where there is none to show."""
+    if not text:
+        return None
+    try:
+        table = json.loads(text)
+        columns, rows = list(table["columns"]), [list(row) for row in table["rows"]]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return {"columns": columns, "rows": rows[:TABLE_ROWS], "more": max(0, len(rows) - TABLE_ROWS)}

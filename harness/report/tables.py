@@ -1,0 +1,286 @@
+"""The tables of a report, defined once: the page, the Markdown summary and the leaderboard render the same cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from harness import units
+from harness.comparison import facts
+from harness.comparison.loaded import Score
+from harness.comparison.slices import Slice
+from harness.records import RULES
+from harness.report.data import OUTCOME_GROUPS, Board, ReportData, RunRow
+
+RULE_NAMES = {
+    "default": "default",
+    "strict": "strict",
+    "lenient": "lenient",
+    "bird": "BIRD",
+    "test_suite": "Spider test-suite rule",
+    "suite": "own suite",
+    "string": "same text",
+    "exact": "exact match",
+    "structural": "same structure",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell: its text and, on the page, where it leads and how it is drawn."""
+
+    text: str
+    href: str = ""
+    """URL fragment of the filtered items behind the number."""
+    kind: str = ""
+    """`number`, `name`, `small` (few items), `note`; becomes a CSS class."""
+    strip: tuple[float, float, float] | None = None
+    """(value, low, high) as shares, drawn as a dot on its interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Column names and rows; the first column names the row, all others hold numbers or notes."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    note: str = ""
+
+
+def link(run: int, **filters: str) -> str:
+    """The URL fragment that opens the item browser filtered; `run` counts from 0 in the report's order."""
+    return "#" + urlencode({"run": run, **filters})
+
+
+def headline(board: Board) -> Table:
+    """Accuracy with interval, exact match, suite, difference to the board's first run, and speed."""
+    first = board.rows[0]
+    suites = any("suite" in row.scores for row in board.rows)
+    columns = ["model", "execution accuracy", "95 %", "n", "exact match"]
+    columns += ["suite"] * suites + [f"against {first.label}"] * (len(board.rows) > 1) + ["output", "hardware"]
+    rows = []
+    for row in board.rows:
+        score, index = row.headline, row.index
+        cells = [Cell(row.label, link(index), "name"), *_share_cells(score)]
+        cells += [_number(units.count(row.n - row.unscorable)), _number(_percent(row.scores.get("exact")))]
+        cells += [_number(_percent(row.scores.get("suite")))] * suites
+        if len(board.rows) > 1:
+            cells.append(_against(board, first, row))
+        cells += [
+            _number(units.rate(facts.output_rate(row.run))),
+            Cell(facts.machine(row.run) or units.NONE, kind="note"),
+        ]
+        rows.append(tuple(cells))
+    return Table(tuple(columns), tuple(rows), _headline_note(board))
+
+
+def outcomes(board: Board) -> Table:
+    """Outcome counts by run; each count leads to its items."""
+    names = [name for group in OUTCOME_GROUPS.values() for name in group if any(name in r.outcomes for r in board.rows)]
+    rows = []
+    for name in names:
+        cells = [Cell(name.replace("_", " "), kind="name")]
+        for row in board.rows:
+            count = row.outcomes.get(name, 0)
+            href = link(row.index, outcome=str(name)) if count else ""
+            cells.append(Cell(units.count(count) if count else "·", href, "number"))
+        rows.append(tuple(cells))
+    if any(row.lucky is not None for row in board.rows):
+        cells = [Cell("right, but told apart by the suite", kind="name")]
+        for row in board.rows:
+            href = link(row.index, lucky="1") if row.lucky else ""
+            cells.append(Cell(units.count(row.lucky), href, "number"))
+        rows.append(tuple(cells))
+    return Table(("outcome", *(row.label for row in board.rows)), tuple(rows))
+
+
+def rules(board: Board) -> Table:
+    """The same answers under every judgement: how much the rule matters."""
+    names = [rule for rule in RULE_NAMES if any(rule in row.scores for row in board.rows)]
+    rows = [
+        (Cell(row.label, kind="name"), *(_number(_percent(row.scores.get(rule))) for rule in names))
+        for row in board.rows
+    ]
+    return Table(("model", *(RULE_NAMES[name] for name in names)), tuple(rows))
+
+
+def slices(board: Board, dimension: str) -> Table:
+    """One dimension: its values down, the runs across, small slices marked."""
+    by_run = [{part.value: part for part in row.slices if part.dimension == dimension} for row in board.rows]
+    values = list(dict.fromkeys(value for parts in by_run for value in parts))
+    rows = []
+    for value in values:
+        sizes = [parts[value].score.n for parts in by_run if value in parts and parts[value].score]  # type: ignore[union-attr]
+        cells = [Cell(value, kind="name"), _number(units.count(max(sizes, default=0)))]
+        for row, parts in zip(board.rows, by_run, strict=True):
+            cells.append(_slice_cell(parts.get(value), link(row.index, slice=f"{dimension}:{value}")))
+        rows.append(tuple(cells))
+    return Table((dimension.replace("_", " "), "n", *(row.label for row in board.rows)), tuple(rows))
+
+
+def time_budget(data: ReportData) -> Table:
+    """Wall seconds by phase, and their sum."""
+    names = list(dict.fromkeys(name for row in data.rows for name in facts.phases(row.run)))
+    rows = []
+    for row in data.rows:
+        spent = facts.phases(row.run)
+        if spent:
+            cells = [_number(units.duration(spent.get(name))) for name in names]
+            rows.append((Cell(row.label, kind="name"), *cells, _number(units.duration(sum(spent.values())))))
+    return Table(("model", *(name.replace("_", " ") for name in names), "all"), tuple(rows))
+
+
+def hardware(data: ReportData) -> Table:
+    """Speed by machine, never averaged over machines; every rate beside its memory and energy."""
+    columns = (
+        "machine",
+        "model",
+        "output",
+        "prompt + output",
+        "padding",
+        "peak memory",
+        "energy an answer",
+        "training",
+    )
+    rows = []
+    for row in sorted(data.rows, key=lambda row: facts.machine(row.run)):
+        speed = facts.speed(row.run)
+        trained = facts.section(row.run, "training")
+        if not (speed or trained) and not facts.machine(row.run):
+            continue
+        rows.append(
+            (
+                Cell(facts.machine(row.run) or units.NONE, kind="name"),
+                Cell(row.label, kind="note"),
+                _number(units.rate(facts.output_rate(row.run))),
+                _number(units.rate(_all_rate(speed))),
+                _number(units.percent(_padding(speed))),
+                _number(units.size(speed.get("peak_memory_bytes"))),
+                _number(units.quantity(_each(speed.get("energy_joules"), row.n), "J")),
+                _number(units.rate(trained.get("train_tokens_per_second"))),
+            )
+        )
+    return Table(columns, tuple(rows))
+
+
+def ceilings(data: ReportData) -> Table:
+    """Each run's share of what its hardware could do, where ceilings were recorded with it."""
+    rows = []
+    for row in data.rows:
+        for name, fact in sorted(facts.ceilings(row.run).items()):
+            value, unit = fact.get("value"), str(fact.get("unit") or "")
+            cells = (
+                _number(units.rate(value, unit) if value is not None else units.NONE),
+                _number(units.percent(fact.get("share"))),
+            )
+            rows.append((Cell(row.label, kind="name"), Cell(name.replace("_", " "), kind="note"), *cells))
+    return Table(("model", "ceiling", "at most", "reached"), tuple(rows))
+
+
+def pairs(board: Board) -> Table:
+    """Every pair of like runs with its difference, tests and counts."""
+    label = {row.run.id: row.label for row in board.rows}
+    columns = ("pair", "difference", "95 %", "p", "p, Holm", "p, by database", "both", "only first", "only second")
+    rows = [
+        (
+            Cell(f"{label[pair.a]} → {label[pair.b]}", kind="name"),
+            _number(units.points(pair.difference)),
+            _number(f"[{units.points(pair.ci_low)}, {units.points(pair.ci_high)}]"),
+            _number(units.p_value(pair.p_value)),
+            _number(units.p_value(pair.p_holm)),
+            _number(units.p_value(pair.p_clustered)),
+            *(_number(units.count(value)) for value in (pair.both, pair.only_a, pair.only_b, pair.neither)),
+            _number(units.points(pair.minimum_detectable, sign=False)),
+        )
+        for comparison in board.comparisons
+        for pair in comparison.pairs
+    ]
+    return Table((*columns, "neither", "could have shown"), tuple(rows))
+
+
+def samples(data: ReportData) -> Table:
+    """pass@k and majority for runs with several answers a question."""
+    found = [row for row in data.rows if row.sampling]
+    ks = sorted({k for row in found if row.sampling for k, *_ in row.sampling.pass_at})
+    rows = []
+    for row in found:
+        if row.sampling is None:
+            continue
+        passes = {
+            k: f"{units.percent(mean)} {units.interval(low, high)}" for k, mean, low, high in row.sampling.pass_at
+        }
+        cells = [_number(passes.get(k, units.NONE)) for k in ks]
+        rows.append((Cell(row.label, kind="name"), *cells, _number(_percent(row.sampling.majority))))
+    return Table(("model", *(f"pass@{k}" for k in ks), "majority"), tuple(rows))
+
+
+def _share_cells(score: Score | None) -> list[Cell]:
+    if score is None:
+        return [_number(units.NONE), _number(units.NONE)]
+    strip = (score.share, score.low, score.high)
+    return [Cell(units.percent(score.share), kind="number strong", strip=strip), _number(units.interval(*strip[1:]))]
+
+
+def _against(board: Board, first: RunRow, row: RunRow) -> Cell:
+    pair = board.pair(first.run.id, row.run.id)
+    if pair is None:
+        return Cell("" if row is first else "not comparable", kind="number muted")
+    href = link(row.index, versus=str(first.index), flip="any")
+    mark = "" if pair.distinguishable else " ≈"
+    return Cell(f"{units.points(pair.difference)}{mark}", href, "number")
+
+
+def _headline_note(board: Board) -> str:
+    notes = ["Wilson intervals over questions."]
+    if any(row.clustered for row in board.rows):
+        best = max((row for row in board.rows if row.clustered and row.headline), key=lambda r: r.headline.share)  # type: ignore[union-attr]
+        if best.clustered:
+            notes.append(
+                f"Over new databases the doubt is larger: {best.label} {units.interval(*best.clustered)} "
+                "(bootstrap of whole databases)."
+            )
+    unscorable = max(row.unscorable for row in board.rows)
+    if unscorable:
+        notes.append(f"{units.plural(unscorable, 'item')} left out because the gold itself cannot be scored.")
+    if any(cell for comparison in board.comparisons for cell in comparison.pairs if not cell.distinguishable):
+        notes.append("≈ marks a difference that the paired tests do not tell from none.")
+    return " ".join(notes)
+
+
+def _slice_cell(part: Slice | None, href: str) -> Cell:
+    if part is None or part.score is None:
+        return _number(units.NONE)
+    score = part.score
+    kind = "number small" if part.small else "number"
+    text = f"{units.percent(score.share, 0)} {units.interval(score.low, score.high, 0)}"
+    return Cell(text, href, kind, (score.share, score.low, score.high))
+
+
+def _percent(score: Score | None) -> str:
+    return units.percent(score.share) if score else units.NONE
+
+
+def _number(text: str) -> Cell:
+    return Cell(text, kind="number")
+
+
+def _all_rate(speed: Any) -> float | None:
+    tokens = (speed.get("prompt_tokens") or 0) + (speed.get("output_tokens") or 0)
+    seconds = speed.get("generate_seconds")
+    return tokens / seconds if tokens and seconds else None
+
+
+def _padding(speed: Any) -> float | None:
+    padded, prompt = speed.get("padded_tokens"), speed.get("prompt_tokens")
+    return padded / (padded + prompt) if padded is not None and prompt else None
+
+
+def _each(total: float | None, n: int) -> float | None:
+    return total / n if total and n else None
+
+
+def rule_judgements(rows: Sequence[RunRow]) -> list[str]:
+    """The rules that judge by execution and that at least one run carries, in table order."""
+    return [rule for rule in (*RULES, "suite") if any(rule in row.scores for row in rows)]
