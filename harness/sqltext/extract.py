@@ -1,21 +1,26 @@
 """From what a model said to the SQL it meant: the one function every completion goes through.
 
-In this order: chat markers and thinking are cut away; HTML entities and typographic quotes become SQL's where they
-stand outside string literals; then the statement is looked for in a fenced block, behind a label ("SQL:",
-"Final answer:"), at the start, or within prose; it ends at its semicolon, at the closing fence, or where prose or
-the next question begins. A statement that merely repeats an earlier one is dropped; different statements are kept,
-for counting statements is the scorer's business. Of several fenced candidates the first is taken, unless a later
-one is announced as final or corrected.
+1. Only the model's own turn counts: chat markers, thinking and what follows the turn are cut away.
+2. The SQL is looked for, first hit taken: the completion starts with a statement (`plain`); a fenced or tagged block
+   (`fenced`; of several the first, unless a later one is announced as final or corrected); a JSON field named sql or
+   query (`json`); behind a label such as "SQL:" or "Final answer:" (`labelled`); anywhere in the text (`prose`).
+3. HTML entities and typographic quotes become SQL's where they stand outside literals.
+4. It ends at its semicolon, at the closing fence, or where prose or the next question begins. A statement that repeats
+   an earlier one is dropped, for a looping model said it once; different ones are kept, for counting statements is the
+   scorer's business.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 
-from harness.sqltext.scan import COMMENT, OPERATOR, SPACE, WORD, Token, is_open, scan
+from harness.sqltext.boundary import statements
+from harness.sqltext.cleaning import own_turn, plain_characters
+from harness.sqltext.starts import ANYWHERE, starts_here, without_language
 
-MAX_COMPLETION = 200_000
+MAX_COMPLETION = 100_000
 """Characters looked at: no model answers a question with more, and a looping one must not cost seconds."""
 
 
@@ -26,198 +31,95 @@ class Extraction:
     sql: str
     """The statement or statements, trimmed, without trailing semicolon; empty where there is none."""
     how: str
-    """`fenced`, `labelled`, `plain` (nothing but SQL), `prose` (found within text) or `none`."""
+    """`plain`, `fenced`, `json`, `labelled`, `prose` or `none` (module docstring)."""
     truncated: bool
-    """The completion was cut at max_new_tokens within this SQL."""
+    """The completion was cut at max_new_tokens before the SQL was whole."""
 
 
-_MARKER = re.compile(
-    r"<(?:end_of_turn|start_of_turn|eos|bos|pad|s|/s|unk)>(?:model|user|assistant)?"
-    r"|<\|[a-z0-9_]{1,40}\|>(?:assistant|user|system)?|\[/?INST\]|<<?/?SYS>>?",
-    re.IGNORECASE,
-)
-_THINKING = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.IGNORECASE | re.DOTALL)
-_TAGGED = re.compile(r"<(sql|query|answer|code)>(.*?)(?:</\1>|\Z)", re.IGNORECASE | re.DOTALL)
-_FENCE = re.compile(r"(?:```|~~~)[ \t]*([A-Za-z]*)[^\S\n]*\n?(.*?)(```|~~~|\Z)", re.DOTALL)
-_FINAL = re.compile(r"\b(?:final|correct(?:ed)?|fixed|revised|improved)\b[^`\n]{0,60}(?:\n|:)\s*\Z", re.IGNORECASE)
+_FENCE = re.compile(r"(?:```|~~~)[ \t]*([A-Za-z]*)([^\S\n]*\n?)(.*?)(```|~~~|\Z)", re.DOTALL)
+_TAGGED = re.compile(r"<(sql|query|answer|code)>(.*?)(</\1>|\Z)", re.IGNORECASE | re.DOTALL)
+_SQL_LANGUAGES = frozenset(("sql", "sqlite", "mysql", "duckdb", "postgres", "postgresql", "tsql", "plsql"))
+_FINAL = re.compile(r"\b(?:final|correct(?:ed)?|fixed|revised|improved)\b[^`\n]{0,60}[\n:]\s*\Z", re.IGNORECASE)
 _LABEL = re.compile(
-    r"(?:^|\n|[.!?]\s)[ \t>*#_-]*(?:final |generated |corrected |the )?"
+    r"(?:^|\n|[.!?]\s)[ \t>*#_-]*(?P<final>final |corrected )?(?:generated |the )?"
     r"(?:answer|sql(?:[ _](?:query|statement|code))?|query|output|response|result|solution)"
-    r"(?: is)?[ \t*_]*[:=][ \t*_]*\s*",
+    r"(?: is)?[ \t*_]*[:=][ \t*_`]*\s*",
     re.IGNORECASE,
 )
-_NAME = r"(?:[\w$.]+|\"[^\"\n]+\"|`[^`\n]+`|\[[^\]\n]+\])"
-_START = re.compile(
-    r"\b(?:SELECT\b(?!\s+(?:the|all\s+(?:the|rows)|from\s+the)\s)"
-    rf"|WITH\s+(?:RECURSIVE\s+)?{_NAME}\s*(?:\([^()]*\)\s*)?AS\s*(?:NOT\s+)?(?:MATERIALIZED\s*)?\("
-    rf"|INSERT\s+(?:OR\s+\w+\s+)?INTO\s+{_NAME}|REPLACE\s+INTO\s+{_NAME}|UPDATE\s+(?:OR\s+\w+\s+)?{_NAME}\s+"
-    rf"(?:(?:AS\s+)?\w+\s+)?SET\b|DELETE\s+FROM\s+{_NAME}|MERGE\s+INTO\s+{_NAME}|TRUNCATE\s+(?:TABLE\s+)?{_NAME}"
-    r"|CREATE\s+(?:OR\s+REPLACE\s+)?(?:TEMP(?:ORARY)?\s+|UNIQUE\s+|MATERIALIZED\s+)*"
-    r"(?:TABLE|VIEW|INDEX|SCHEMA|TYPE|SEQUENCE|FUNCTION|MACRO|TRIGGER|PROCEDURE|DATABASE|SECRET)\b"
-    r"|DROP\s+(?:TABLE|VIEW|INDEX|SCHEMA|TYPE|SEQUENCE|FUNCTION|MACRO|TRIGGER|PROCEDURE|DATABASE)\b"
-    rf"|ALTER\s+(?:TABLE|VIEW)\s+{_NAME}|VALUES\s*\(|PRAGMA\s+\w+|ATTACH\s+'|COPY\s+\S+\s+(?:TO|FROM)\b"
-    r"|EXPLAIN\s+\w+)",
-    re.IGNORECASE,
-)
-_LEAD = re.compile(r"\s*(?:sql|sqlite|mysql|duckdb|postgres(?:ql)?)?\s*\n?[\s(]*", re.IGNORECASE)
-_PROSE_LINE = re.compile(
-    r"\n[ \t>*#_-]*(?:(?:question|explanation|note|schema|context|answer|input|output|example|here|instruction|user|"
-    r"assistant|human|sql|query|response|result|table|database)s?\b[^\n]{0,40}?:|###|(?:this|the|it|in this|here|"
-    r"note|explanation|i|we|you|please|let|however|alternatively|where the|question|answer)\b(?=[ ,:]+[A-Za-z`'’]))",
-    re.IGNORECASE,
-)
-_CONTINUES = re.compile(
-    r"\s*(?:select|from|where|group|order|having|limit|offset|union|intersect|except|join|inner|left|right|full|"
-    r"cross|natural|on|using|and|or|set|values|with|as|case|when|then|else|end|window|qualify|fetch|returning|"
-    r"in|not|exists|between|like|is|over|partition|asc|desc|insert|update|delete|create|drop|alter|--|/\*|[(),;+=<>*'\"|-]"
-    r"|\w+\s*[,(.)=<>])",
-    re.IGNORECASE,
-)
-_ENTITY = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&#39;": "'", "&#x27;": "'", "&apos;": "'", "&nbsp;": " "}
-_ENTITIES = re.compile("|".join(_ENTITY) + "|&amp;", re.IGNORECASE)
-_SMART = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "„": '"', "′": "'", "\u00a0": " ", "\u200b": " "})
-_SMART_ANY = re.compile("[‘’“”„′\u00a0\u200b]")
-
-
-def _unmark(text: str) -> str:
-    """The model's own turn: leading markers skipped, everything from the next marker on cut away."""
-    text = _THINKING.sub("", text)
-    start = 0
-    while True:
-        found = _MARKER.search(text, start)
-        if found is None:
-            return text[start:]
-        if text[start : found.start()].strip():
-            return text[start : found.start()]
-        start = found.end()
-
-
-def _outside_strings(text: str, change: re.Pattern[str]) -> bool:
-    rest = "".join(" " if token.kind in ("string", "quoted", "comment") else token.text for token in scan(text))
-    return change.search(rest) is not None
-
-
-def _plain_characters(sql: str) -> str:
-    """Entities and typographic quotes turned into SQL's, only where they cannot be part of a literal."""
-    if "&" in sql and _ENTITIES.search(sql) and _outside_strings(sql, _ENTITIES):
-        sql = _ENTITIES.sub(lambda found: _ENTITY.get(found.group().lower(), "&"), sql)
-    if _SMART_ANY.search(sql) and _outside_strings(sql, _SMART_ANY):
-        pieces = [
-            token.text if token.kind == "string" and not is_open(token) else token.text.translate(_SMART)
-            for token in scan(sql)
-        ]
-        sql = "".join(pieces)
-    return sql
-
-
-def _end_of_prose(sql: str, tokens: list[Token]) -> int:
-    """Offset where SQL without a semicolon turns into prose, else its length."""
-    inside = [(token.start, token.end) for token in tokens if token.kind in ("string", "quoted", "comment")]
-
-    def within(at: int) -> bool:
-        return any(start < at < end for start, end in inside if end <= len(sql) and not sql[start:end].endswith("\n"))
-
-    cuts = [found.start() for found in _PROSE_LINE.finditer(sql) if not within(found.start() + 1)]
-    for found in re.finditer(r"\n[ \t]*\n", sql):
-        if not within(found.start() + 1) and not _CONTINUES.match(sql, found.end()):
-            cuts.append(found.start())
-            break
-    return min(cuts, default=len(sql))
-
-
-def _normal(sql: str) -> str:
-    return " ".join(token.upper for token in scan(sql) if token.kind not in (SPACE, COMMENT))
-
-
-def _statements(text: str) -> tuple[str, bool]:
-    """(the statements at the start of `text`, repeats dropped; whether the last one was closed)."""
-    kept: list[str] = []
-    seen: set[str] = set()
-    closed = False
-    while True:
-        lead = _LEAD.match(text)
-        if kept and not _START.match(text, lead.end() if lead else 0):
-            break
-        tokens = scan(text)
-        end = next((token for token in tokens if token.kind == OPERATOR and token.text == ";"), None)
-        body = text[: end.start] if end else text
-        stop = _end_of_prose(body, tokens)
-        statement = _trim(body[:stop])
-        normal = _normal(statement)
-        if not normal or normal in seen:
-            break
-        if kept and end is None and stop == len(body) and any(old.startswith(normal) for old in seen):
-            break  # the loop was cut while it repeated itself
-        closed = end is not None or stop < len(body)
-        seen.add(normal)
-        kept.append(statement)
-        if end is None or stop < len(body):
-            break
-        text = text[end.end :]
-    return ";\n".join(kept), closed
-
-
-def _trim(sql: str) -> str:
-    return sql.strip().strip("`").rstrip(";").strip()
-
-
-def _lead_in(text: str) -> str:
-    found = re.match(r"\s*(?:sql|sqlite|mysql|duckdb|postgresql)\s*(?:\n|:)", text, re.IGNORECASE)
-    return text[found.end() :] if found else text
-
-
-def _fenced(text: str) -> tuple[str, bool] | None:
-    """(content, closed) of the fenced or tagged block to believe."""
-    blocks: list[tuple[int, str, bool]] = []
-    for found in _FENCE.finditer(text):
-        language, content, close = found.groups()
-        if language and not language.islower() and _START.match(language + " " + content.lstrip()):
-            content = language + " " + content
-        if _START.search(content):
-            blocks.append((found.start(), content, bool(close)))
-    for found in _TAGGED.finditer(text):
-        if _START.search(found.group(2)) and "```" not in found.group(2):
-            blocks.append((found.start(), found.group(2), found.group(0).rstrip().endswith(">")))
-    if not blocks:
-        return None
-    blocks.sort()
-    for start, content, closed in reversed(blocks[1:]):
-        if _FINAL.search(text[:start]):
-            return content, closed
-    return blocks[0][1], blocks[0][2]
+_JSON = re.compile(r'"(?:sql|query|sql_query|statement|answer|code)"\s*:\s*("(?:[^"\\]|\\.)*+")', re.IGNORECASE | re.DOTALL)
+_STATEMENT_SO_FAR = re.compile(r"\bFROM\b|\bVALUES\b|;", re.IGNORECASE)
 
 
 def extract(completion: str, finished: bool = True) -> Extraction:
     """The SQL of a completion; `finished=False` says the model was cut at max_new_tokens. Never raises."""
-    text = _unmark(completion[:MAX_COMPLETION])
-    how, closed, source = "none", False, text
-    block = _fenced(text)
-    if block is not None:
-        how, (source, closed) = "fenced", block
-    else:
-        labels = list(_LABEL.finditer(text))
-        chosen = next((label for label in labels if _START.match(text, _skip(text, label.end()))), None)
-        if chosen is not None:
-            how, source = "labelled", text[chosen.end() :]
-    source = _plain_characters(source)
-    lead = _LEAD.match(source)
-    if not _START.match(source, lead.end() if lead else 0):
-        found = _START.search(source)
-        if found is None:
-            return Extraction("", "none", not finished and not source.strip())
-        opening = found.start()
-        while opening and source[opening - 1] == "(":
-            opening -= 1
-        source = source[opening:]
-        how = how if how in ("fenced", "labelled") else "prose"
-    else:
-        source = _lead_in(source)
-        how = "plain" if how == "none" else how
-    sql, ended = _statements(source)
+    text = own_turn(completion[:MAX_COMPLETION])
+    source, how, closed = _find(text)
+    if how == "none":
+        return Extraction("", "none", not finished)
+    sql, ended = statements(without_language(plain_characters(source)))
+    if not sql:
+        return Extraction("", "none", not finished)
     return Extraction(sql, how, not finished and not closed and not ended)
 
 
-def _skip(text: str, at: int) -> int:
-    while at < len(text) and text[at] in " \t\n(`*":
-        at += 1
-    return at
+def _find(text: str) -> tuple[str, str, bool]:
+    """(text that starts with the statement, how it was found, whether something closes it)."""
+    block = _fenced(text)
+    if starts_here(text) and (block is None or _STATEMENT_SO_FAR.search(text, 0, block[2])):
+        return text, "plain", False
+    quoted = _JSON.search(text) if "{" in text else None
+    if quoted is not None:
+        try:
+            value = json.loads(quoted.group(1), strict=False)
+        except ValueError:
+            value = ""
+        if starts_here(value):
+            return value, "json", True
+    if block is not None:
+        return block[0], "fenced", block[1]
+    labels = [label for label in _LABEL.finditer(text) if starts_here(text, label.end())]
+    if labels:
+        chosen = next((label for label in reversed(labels) if label.group("final")), labels[0])
+        return text[chosen.end() :], "labelled", False
+    return _in_prose(text)
+
+
+def _in_prose(text: str) -> tuple[str, str, bool]:
+    found = ANYWHERE.search(text)
+    if found is None:
+        return "", "none", False
+    start = found.start()
+    while start and text[start - 1] == "(":
+        start -= 1
+    if start and text[start - 1] == "`":
+        close = text.find("`", start)
+        if close > 0:
+            return text[start:close], "prose", True
+    return text[start:], "prose", False
+
+
+def _fenced(text: str) -> tuple[str, bool, int] | None:
+    """(content, is it closed, offset) of the fenced or tagged block to believe."""
+    blocks: list[tuple[int, str, bool]] = []
+    spare: tuple[str, bool, int] | None = None
+    if "```" in text or "~~~" in text:
+        for found in _FENCE.finditer(text):
+            language, gap, content, close = found.groups()
+            if language and language.lower() not in _SQL_LANGUAGES and starts_here(language + gap + content):
+                content = language + gap + content
+            if starts_here(content):
+                blocks.append((found.start(), content, bool(close)))
+            elif ANYWHERE.search(content) and not content.lstrip().startswith("{"):
+                blocks.append((found.start(), content[ANYWHERE.search(content).start() :], bool(close)))  # type: ignore[union-attr]
+            elif language.lower() in _SQL_LANGUAGES and content.strip() and spare is None:
+                spare = content, bool(close), found.start()
+    for found in _TAGGED.finditer(text) if "<" in text else ():
+        if starts_here(found.group(2)):
+            blocks.append((found.start(), found.group(2), bool(found.group(3))))
+    if not blocks:
+        return spare
+    blocks.sort()
+    for start, content, closed in reversed(blocks[1:]):
+        if _FINAL.search(text, max(0, start - 120), start):
+            return content, closed, start
+    return blocks[0][1], blocks[0][2], blocks[0][0]
