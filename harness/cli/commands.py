@@ -5,6 +5,7 @@ The work is imported when a command runs, so that help is instant and what needs
 
 from __future__ import annotations
 
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+DEFAULT = Path("benchmarks/pocket/pocket.toml")
 
 Experiment = Annotated[Path, typer.Argument(help="Experiment file (TOML), such as benchmarks/pocket/pocket.toml")]
 Benchmark = Annotated[str, typer.Argument(help="Name under benchmarks/, folder with benchmark.toml, or a data file")]
@@ -35,18 +38,23 @@ def harness(
 ) -> None:
     """Fine-tune, evaluate and time language models for text-to-SQL."""
     if version:
-        from harness import __version__
-
-        typer.echo(__version__)
+        typer.echo(_version())
         raise typer.Exit
+
+
+def _version() -> str:
+    try:
+        return metadata.version("harness")
+    except metadata.PackageNotFoundError:
+        return "not installed, run from its folder"
 
 
 @app.command()
 def train(experiment: Experiment, overrides: Overrides = None) -> None:
     """Train a QLoRA adapter; resumes from the last checkpoint."""
-    from harness.cli import experiments
+    from harness.cli.experiments import train as run
 
-    experiments.train(experiment, overrides or [])
+    run(experiment, overrides or [])
 
 
 @app.command("eval")
@@ -59,14 +67,14 @@ def evaluate(
     show: Annotated[int, typer.Option("--show", min=0, help="Questions to print with gold and answer")] = 0,
 ) -> None:
     """Generate, execute, score and store: the base and every checkpoint."""
-    from harness.cli import experiments
+    from harness.cli.experiments import evaluate as run
 
     changes = [
         *(overrides or []),
         *([f"eval.models={model}"] if model else []),
         *([f"eval.show={show}"] if show else []),
     ]
-    experiments.evaluate(experiment, changes)
+    run(experiment, changes)
 
 
 @app.command()
@@ -80,17 +88,17 @@ def score(
     ] = False,
 ) -> None:
     """Score predictions made elsewhere."""
-    from harness.cli import scoring
+    from harness.cli.scoring import score as run
 
-    scoring.score(benchmark, predictions, overrides or [], out, allow_missing=allow_missing)
+    run(benchmark, predictions, overrides or [], out, allow_missing=allow_missing)
 
 
 @app.command()
 def audit(benchmark: Benchmark, overrides: Overrides = None) -> None:
     """Check a benchmark's gold side before anybody is scored."""
-    from harness.cli import scoring
+    from harness.cli.scoring import audit as run
 
-    scoring.audit(benchmark, overrides or [])
+    run(benchmark, overrides or [])
 
 
 @app.command()
@@ -99,30 +107,34 @@ def compare(
     rule: Annotated[
         str, typer.Option("--rule", help="Judgement compared: default, suite, exact, bird ...")
     ] = "default",
+    anyway: Annotated[bool, typer.Option("--anyway", help="Compare unlike runs all the same, marked")] = False,
 ) -> None:
     """Test runs against each other, paired by question."""
-    from harness.cli import reading
+    from harness.cli.reading import compare as run
 
-    reading.compare(runs, rule)
+    run(runs, rule, anyway=anyway)
 
 
 @app.command()
 def report(runs: Runs = None, out: Out = None) -> None:
     """Write the HTML page, the leaderboard and the hardware table."""
-    from harness.cli import reading
+    from harness.cli.reading import report as run
 
-    reading.report(runs or [], out)
+    run(runs or [], out)
 
 
 @app.command()
 def bench(
     what: Annotated[str, typer.Argument(help="score, generate or train")],
     overrides: Overrides = None,
+    experiment: Annotated[
+        Path, typer.Option("--experiment", help="Experiment whose model and questions are used")
+    ] = DEFAULT,
 ) -> None:
     """Measure the speed of this machine, rung by rung."""
-    from harness.cli import benching
+    from harness.cli.benching import bench as run
 
-    benching.bench(what, overrides or [])
+    run(what, experiment, overrides or [])
 
 
 @app.command()
@@ -134,9 +146,9 @@ def merge(
     ] = "nf4-dequantised",
 ) -> None:
     """Merge an adapter into its base, for serving stacks."""
-    from harness.cli import asking
+    from harness.cli.asking import merge as run
 
-    asking.merge(adapter, out, base)
+    run(adapter, out, base)
 
 
 @app.command()
@@ -145,7 +157,7 @@ def ask(
     schema: Annotated[Path, typer.Option("--schema", help="File with CREATE TABLE and INSERT statements, or .sqlite")],
     experiment: Annotated[
         Path, typer.Option("--experiment", help="Experiment whose model, prompt and decoding are used")
-    ] = Path("benchmarks/pocket/pocket.toml"),
+    ] = DEFAULT,
     model: Annotated[
         str, typer.Option("--model", help="base, final, merged, a checkpoint's name or a folder")
     ] = "final",
@@ -154,6 +166,6 @@ def ask(
     ] = None,
 ) -> None:
     """Ask one question: its SQL and its rows."""
-    from harness.cli import asking
+    from harness.cli.asking import ask as run
 
-    asking.ask(question, schema, experiment, model, overrides or [])
+    run(question, schema, experiment, model, overrides or [])
