@@ -48,11 +48,7 @@ def _end_of_sql(sql: str) -> int:
 
 
 def _fence(sql: str) -> int:
-    tokens = scan(sql)
-    for token, following in zip(tokens, tokens[1:], strict=False):
-        if token.text == "``" and following.text.startswith("`"):
-            return token.start
-    return len(sql)
+    return next((token.start for token in scan(sql) if token.text.startswith("```")), len(sql))
 
 
 def _normal(tokens: list[Token]) -> str:

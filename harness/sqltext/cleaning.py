@@ -17,8 +17,8 @@ _QUOTE_LINES = re.compile(r"\s*(?:>[^\n]*(?:\n|\Z))+\s*\Z")
 _ENTITY = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&#39;": "'", "&#x27;": "'", "&apos;": "'", "&nbsp;": " "}
 _ENTITIES = re.compile("|".join(_ENTITY) + "|&amp;", re.IGNORECASE)
 _TYPOGRAPHIC = {"‘": "'", "’": "'", "“": '"', "”": '"', "„": '"', "′": "'", "\u00a0": " ", "\u200b": " "}
-_PLAIN = str.maketrans(_TYPOGRAPHIC)
-_ANY_TYPOGRAPHIC = re.compile("[" + "".join(_TYPOGRAPHIC) + "]")
+_ANY_TYPOGRAPHIC = re.compile(r"(?<!\w)[‘’“”„′]|[‘’“”„′](?!\w)|[\u00a0\u200b]")
+"""Typographic marks, but for an apostrophe within a word."""
 
 
 def own_turn(completion: str) -> str:
@@ -53,8 +53,19 @@ def plain_characters(sql: str) -> str:
     if "&" in sql and _ENTITIES.search(sql) and _ENTITIES.search(outside_literals(sql)):
         sql = _ENTITIES.sub(lambda found: _ENTITY.get(found.group().lower(), "&"), sql)
     if not sql.isascii() and _ANY_TYPOGRAPHIC.search(sql) and _ANY_TYPOGRAPHIC.search(outside_literals(sql)):
-        sql = "".join(
-            token.text if token.kind == STRING and not is_open(token) else token.text.translate(_PLAIN)
-            for token in scan(sql)
-        )
+        hidden = [token for token in scan(sql) if token.kind == STRING and not is_open(token)]
+        pieces, at = [], 0
+        for token in hidden:
+            pieces += [_straightened(sql, at, token.start), token.text]
+            at = token.end
+        sql = "".join((*pieces, _straightened(sql, at, len(sql))))
     return sql
+
+
+def _straightened(sql: str, start: int, end: int) -> str:
+    """This stretch with its typographic marks made plain, judged by what stands around them."""
+    pieces, at = [], start
+    for found in _ANY_TYPOGRAPHIC.finditer(sql, start, end):
+        pieces += [sql[at : found.start()], _TYPOGRAPHIC[found.group()]]
+        at = found.end()
+    return "".join((*pieces, sql[at:end]))
