@@ -15,7 +15,7 @@ A found assignment is always checked exactly, so a hash collision can cost time,
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from operator import add
 from typing import Any
@@ -24,6 +24,10 @@ from harness.answer.bags import Bag, Pairing, fits
 
 WORK_LIMIT = 4_000_000
 """Cell visits of one search, beyond the first pass: under a second on one core of 2020's servers."""
+
+
+Mark = tuple[int, int]
+Accept = Callable[[list[int]], "tuple[int, ...] | None"]
 
 
 class UndecidedError(Exception):
@@ -82,12 +86,14 @@ def assign_columns(
         return None
     gold, other, gold_twins, other_twins = sides
 
+    size = len(gold.columns) * len(gold.row_colours)
+    search = _Search(Budget(limit + 16 * size))
+
     def accept(found: list[int]) -> tuple[int, ...] | None:
         columns = _expand(found, gold_twins, other_twins, width)
         return columns if fits(reference, prediction, columns, pairing) else None
 
-    size = 2 * len(gold.columns) * len(gold.row_colours)
-    return _search(gold, other, accept, Budget(limit + 8 * size))
+    return search.run(gold, other, accept)
 
 
 def _match_signatures(reference: Bag, prediction: Bag) -> tuple[int, ...] | bool:
@@ -142,24 +148,39 @@ def _expand(found: list[int], gold_twins: list[list[int]], other_twins: list[lis
     return tuple(columns)
 
 
-def _search(
-    gold: _Side, other: _Side, accept: Callable[[list[int]], tuple[int, ...] | None], budget: Budget
-) -> tuple[int, ...] | None:
-    """Refine, and where columns stay alike single one out: depth-first, without recursion past the number of columns."""
-    if not _refine(gold, other, budget):
+class _Search:
+    """Refine, and where columns stay alike single one out on both sides, depth-first.
+
+    The gold's side goes one way only, so each of its steps is refined once and kept; the other side has to follow it.
+    """
+
+    def __init__(self, budget: Budget) -> None:
+        self.budget = budget
+        self.steps: list[tuple[_Side, list[int]]] = []
+
+    def run(self, gold: _Side, other: _Side, accept: Accept) -> tuple[int, ...] | None:
+        """The first column assignment that is accepted."""
+        self.steps = [(gold, _refine(gold, None, self.budget))]
+        return self._follow(0, other, accept)
+
+    def _follow(self, depth: int, other: _Side, accept: Accept) -> tuple[int, ...] | None:
+        gold, trace = self.steps[depth]
+        if len(_refine(other, trace, self.budget)) != len(trace):
+            return None
+        classes = Counter(gold.column_colours)
+        if len(classes) == len(gold.columns):
+            where = {colour: j for j, colour in enumerate(other.column_colours)}
+            return accept([where[colour] for colour in gold.column_colours])
+        shared = min((size, colour) for colour, size in classes.items() if size > 1)[1]
+        if len(self.steps) == depth + 1:
+            single = _single_out(gold, gold.column_colours.index(shared))
+            self.steps.append((single, _refine(single, None, self.budget)))
+        for candidate, colour in enumerate(other.column_colours):
+            if colour == shared:
+                found = self._follow(depth + 1, _single_out(other, candidate), accept)
+                if found is not None:
+                    return found
         return None
-    classes = Counter(gold.column_colours)
-    if len(classes) == len(gold.columns):
-        where = {colour: j for j, colour in enumerate(other.column_colours)}
-        return accept([where[colour] for colour in gold.column_colours])
-    shared = min((size, colour) for colour, size in classes.items() if size > 1)[1]
-    chosen = gold.column_colours.index(shared)
-    for candidate, colour in enumerate(other.column_colours):
-        if colour == shared:
-            found = _search(_single_out(gold, chosen), _single_out(other, candidate), accept, budget)
-            if found is not None:
-                return found
-    return None
 
 
 def _single_out(side: _Side, column: int) -> _Side:
@@ -168,29 +189,37 @@ def _single_out(side: _Side, column: int) -> _Side:
     return _Side(side.columns, side.row_colours, colours)
 
 
-def _refine(gold: _Side, other: _Side, budget: Budget) -> bool:
-    """Split colours until stable; False where the two tables part. Changes both sides in place."""
+def _refine(side: _Side, trace: list[int] | None, budget: Budget) -> list[int]:
+    """Split colours until stable, in place, and return the trace: one number for what each step found.
+
+    Sides that follow the same trace have comparable colours. With a `trace` to follow, stops (short) where the side parts from it.
+    """
+    steps: list[int] = []
     parts = -1
     while True:
-        budget.spend(2 * len(gold.columns) * len(gold.row_colours))
-        if not _recolour(gold, other, _row_marks, "row_colours") or not _recolour(gold, other, _column_marks, "column_colours"):
-            return False
-        now = len(set(gold.row_colours)) + len(set(gold.column_colours))
+        budget.spend(len(side.columns) * len(side.row_colours))
+        side.row_colours, seen = _numbered(_row_marks(side))
+        steps.append(seen)
+        if trace is not None and trace[: len(steps)] != steps:
+            return steps[:-1]
+        side.column_colours, seen = _numbered(_column_marks(side))
+        steps.append(seen)
+        if trace is not None and trace[: len(steps)] != steps:
+            return steps[:-1]
+        now = len(set(side.row_colours)) + len(set(side.column_colours))
         if now == parts:
-            return True
+            return steps
         parts = now
 
 
-def _recolour(gold: _Side, other: _Side, marks: Callable[[_Side], list[Any]], name: str) -> bool:
-    ids: dict[Any, int] = {}
-    for side in (gold, other):
-        setattr(side, name, [ids.setdefault(mark, len(ids)) for mark in marks(side)])
-    first: Sequence[int] = getattr(gold, name)
-    second: Sequence[int] = getattr(other, name)
-    return sorted(first) == sorted(second)
+def _numbered(marks: list[Mark]) -> tuple[list[int], int]:
+    """(colours 0, 1, ... in the order of the marks, a number for the whole bag of marks)."""
+    counts = sorted(Counter(marks).items())
+    colours = {mark: i for i, (mark, _) in enumerate(counts)}
+    return [colours[mark] for mark in marks], hash(tuple(counts))
 
 
-def _row_marks(side: _Side) -> list[Any]:
+def _row_marks(side: _Side) -> list[Mark]:
     """(colour, sum of hashes of (column colour, value)) of each row."""
     sums = [0] * len(side.row_colours)
     for colour, column in zip(side.column_colours, side.columns, strict=True):
@@ -199,7 +228,7 @@ def _row_marks(side: _Side) -> list[Any]:
     return list(zip(side.row_colours, sums, strict=True))
 
 
-def _column_marks(side: _Side) -> list[Any]:
+def _column_marks(side: _Side) -> list[Mark]:
     """(colour, sum of hashes of (row colour, value)) of each column."""
     return [
         (colour, sum(map(hash, zip(side.row_colours, column, strict=True))))

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import re
 
-_TOKEN = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`|--[^\n]*|/\*.*?\*/|\bdistinct\b", re.IGNORECASE | re.DOTALL)
+_TOKEN = re.compile(
+    r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`|--[^\n]*|/\*.*?\*/|(?P<word>\bdistinct\b(?!\s+(?:from|on)\b))",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 def strip_distinct(sql: str) -> str:
-    """The statement without the keyword DISTINCT, wherever it stands; literals, quoted names and comments stay."""
-    return _TOKEN.sub(lambda found: "" if found.group().lower() == "distinct" else found.group(), sql)
+    """The statement without the keyword DISTINCT, in a select list or an aggregate.
+
+    Literals, quoted names and comments stay, and so do IS DISTINCT FROM and DISTINCT ON, which would not survive it.
+    """
+    return _TOKEN.sub(lambda found: "" if found.group("word") else found.group(), sql)
 
 
 def needs_second_execution(gold_sql: str, prediction_sql: str) -> bool:
