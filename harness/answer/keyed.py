@@ -73,7 +73,7 @@ def _with_terms(
     bare = query.copy()
     bare.set("limit", None)
     bare.set("offset", None)
-    distinct = bare.args.get("distinct")
+    distinct = bare.args.get("distinct") if isinstance(bare, exp.Select) else None
     if not (distinct and distinct.args.get("on")):  # DISTINCT ON picks its rows by this very ORDER BY
         bare.set("order", None)
     extra = [

@@ -85,12 +85,17 @@ def order_plan(gold_sql: str) -> OrderPlan | None:
     Where sqlglot cannot read the statement, a top-level ORDER BY found by scanning is taken as a total order.
     """
     try:
-        statements = [tree for tree in sqlglot.parse(gold_sql, read="duckdb") if tree is not None and not isinstance(tree, exp.Semicolon)]
+        trees = sqlglot.parse(gold_sql, read="duckdb")
+        statements = [tree for tree in trees if tree is not None and not isinstance(tree, exp.Semicolon)]
+        if not statements or isinstance(statements[-1], exp.Command):
+            return _unread(gold_sql)
+        return _plan(statements[-1], gold_sql)
     except (SqlglotError, RecursionError, ValueError):
         return _unread(gold_sql)
-    if not statements or isinstance(statements[-1], exp.Command):
-        return _unread(gold_sql)
-    query = outermost(statements[-1])
+
+
+def _plan(tree: exp.Expr, sql: str) -> OrderPlan | None:
+    query = outermost(tree)
     if query is None:
         return None
     terms = terms_of(query)
@@ -100,13 +105,13 @@ def order_plan(gold_sql: str) -> OrderPlan | None:
         return None
     everything = len(terms) == 1 and isinstance(terms[0].this, exp.Var) and terms[0].this.name.upper() == "ALL"
     resolved = [_resolve(query, term.this) for term in terms]
-    positions = None if everything else tuple(position for position, _ in resolved)
+    positions = None if everything else tuple([position for position, _ in resolved])
     keyed = None
     if positions is not None and offset_known:
-        explicit_nulls = re.search(r"\bnulls\s+(first|last)\b", gold_sql, re.IGNORECASE) is not None
+        explicit_nulls = re.search(r"\bnulls\s+(first|last)\b", sql, re.IGNORECASE) is not None
         wanted = offset + limit if limit is not None else None
         keyed = keyed_sql(query, positions, wanted, explicit_nulls)
-    return OrderPlan(len(terms), positions, tuple(name for _, name in resolved), limit, offset, limited, keyed)
+    return OrderPlan(len(terms), positions, tuple([name for _, name in resolved]), limit, offset, limited, keyed)
 
 
 _LITERAL_OR_COMMENT = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/", re.DOTALL)
