@@ -95,11 +95,8 @@ class Engine:
         config = {**_CONFIG, "memory_limit": f"{settings.memory_bytes // 2**20}MiB"}
         self.connection = duckdb.connect(":memory:", config=config)
         self._watchdog = watchdog
-        for statement in settings.statements:
-            self.connection.execute(statement)
-        for statement in _clock_macros(settings.clock):
-            self.connection.execute(statement)
-        self.connection.execute("SET lock_configuration = true")
+        setup = (*settings.statements, *_clock_macros(settings.clock), "SET lock_configuration = true")
+        self.connection.execute(";".join(setup))
 
     def close(self) -> None:
         """Drop the database and all in it."""

@@ -25,7 +25,7 @@ from harness.scoring.desk import Desk
 from harness.scoring.gold import Gold, ask_gold, run_reading, run_writing
 from harness.scoring.outcomes import outcome_of, reason_of
 from harness.scoring.settings import ScoreSettings
-from harness.sqltext import Kind, exact_match, extract, split_statements, statement_kind
+from harness.sqltext import Kind, exact_match, extract, normal_text, split_statements, statement_kind
 
 SCORER_FAILED = "the scorer itself failed here, which is a fault to be reported"
 STAGE_SCHEMA, STAGE_GOLD, STAGE_PREDICTION = 1, 2, 3
@@ -81,7 +81,7 @@ class Judge:
         if partial is not None:
             partial(document)
         try:
-            case = _Case(payload, document["sql"], self)
+            case = _Case(payload, document["sql"], self, twin=document["string_match"])
             document |= case.decide()
             return document, _pack(case.fresh)
         except Failure as failure:
@@ -135,9 +135,9 @@ class Judge:
         """Say what runs now."""
         self._watchdog.stage = stage
 
-    def lend(self, database: Database) -> ScriptSpace | FileSpace:
-        """Tables for the case."""
-        return self._desk.lend(database)
+    def lend(self, database: Database, statements: tuple[str, ...]) -> ScriptSpace | FileSpace:
+        """Tables for the case, which will run these statements in them."""
+        return self._desk.lend(database, statements)
 
     def recall(self, key: str, packed: bytes | None) -> Gold | None:
         """A gold this worker has had, or one from the cache."""
@@ -171,8 +171,9 @@ def fault_at(stage: int, words: str) -> dict[str, Any]:
 class _Case:
     """One question on its way to a verdict: tables are set up only when something has to run."""
 
-    def __init__(self, asked: Question, sql: str, judge: Judge) -> None:
+    def __init__(self, asked: Question, sql: str, judge: Judge, *, twin: bool) -> None:
         self._asked, self._sql, self._judge, self._settings = asked, sql, judge, judge.settings
+        self._twin = twin
         self._space: ScriptSpace | FileSpace | None = None
         self._tables: dict[tuple[float, bool], tuple[Table, float, Any]] = {}
         self.fresh: dict[str, bytes] = {}
@@ -213,7 +214,7 @@ class _Case:
             return None
         self._judge.stage(STAGE_SCHEMA)
         try:
-            space = self._judge.lend(self._asked.database)
+            space = self._judge.lend(self._asked.database, (*self._asked.golds, self._sql))
             if isinstance(space, ScriptSpace):
                 errors = () if gold is not None else space.load_script(self._asked.database.script, self._settings.dialects)
                 if gold is not None:
@@ -260,8 +261,8 @@ class _Case:
         return None
 
     def _same_text(self, gold: Gold, gold_sql: str) -> _Ruling | None:
-        """The gold's own words need not be run again: it answered the same twice, or has nothing that could differ."""
-        if gold_sql.strip().rstrip(";").strip() != self._sql.strip().rstrip(";").strip() or self._asked.witnesses:
+        """The gold's own words (spaces, comments and case apart) are not run again: a gold with random() has been ruled out."""
+        if not self._twin or normal_text(gold_sql) != normal_text(self._sql):
             return None
         vacuous = not gold.changes if gold.writes else not (gold.table and gold.table.rows)
         rows = len(gold.table.rows) if gold.table is not None else None
