@@ -52,7 +52,7 @@ class Builder:
         if pool.special and self.rng.random() < self.recipe.special:
             return self._choose(pool.special)
         if self.recipe.wide and not self.pools.is_shared(cell):
-            value = self._never_seen(cell, column)
+            value = self.never_seen(cell, column)
             if value is not None:
                 return value
         if not pool.plain:
@@ -129,12 +129,13 @@ class Builder:
             if value not in taken:
                 return value
         for _ in range(60):
-            value = self._never_seen((name, low), column)
+            value = self.never_seen((name, low), column)
             if value is None or value not in taken:
                 return value
         return None
 
-    def _never_seen(self, cell: Cell, column: Column) -> Constant:
+    def never_seen(self, cell: Cell, column: Column) -> Constant:
+        """A value that no call gave before; None where the type has no such stock."""
         step = self._fresh.get(cell, 0) + 1
         self._fresh[cell] = step
         number = step * 7 + self.rng.randrange(1, 7)

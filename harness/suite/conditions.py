@@ -26,7 +26,7 @@ class Condition:
     """value, year, month, day, length, or the aggregate: count, sum, avg, min, max."""
 
 
-_OPERATORS: dict[type[exp.Expression], tuple[str, str]] = {
+_OPERATORS: dict[type[exp.Expr], tuple[str, str]] = {
     exp.EQ: ("eq", "eq"),
     exp.NullSafeEQ: ("eq", "eq"),
     exp.NEQ: ("ne", "ne"),
@@ -38,7 +38,9 @@ _OPERATORS: dict[type[exp.Expression], tuple[str, str]] = {
 }
 """Node -> operator as written, and with the sides exchanged."""
 
-_AGGREGATES: dict[type[exp.Expression], str] = {
+_OTHERS = (exp.Between, exp.In, exp.Like, exp.ILike, exp.Is, exp.Case, exp.StartsWith, exp.Contains)
+
+_AGGREGATES: dict[type[exp.Expr], str] = {
     exp.Count: "count",
     exp.Sum: "sum",
     exp.Avg: "avg",
@@ -47,7 +49,7 @@ _AGGREGATES: dict[type[exp.Expression], str] = {
 }
 
 
-def constant(node: exp.Expression | None) -> tuple[Constant] | None:
+def constant(node: exp.Expr | None) -> tuple[Constant] | None:
     """A literal's value in a 1-tuple; None where the node is no constant."""
     if isinstance(node, exp.Paren | exp.Cast | exp.TryCast | exp.Date | exp.TsOrDsToDate):
         return constant(node.this)
@@ -76,9 +78,8 @@ def _number(text: str) -> tuple[Constant] | None:
 
 def conditions(scopes: Scopes) -> list[Condition]:
     """Every condition of the statement on a single column, wherever it stands."""
-    kinds = (*_OPERATORS, exp.Between, exp.In, exp.Like, exp.ILike, exp.Is, exp.Case, exp.StartsWith, exp.Contains)
     found: list[Condition] = []
-    for node in scopes.tree.find_all(*kinds):
+    for node in scopes.tree.find_all(*_OPERATORS, *_OTHERS):
         if isinstance(node, exp.Case):
             found += _simple_case(node, scopes)
             continue
@@ -88,7 +89,7 @@ def conditions(scopes: Scopes) -> list[Condition]:
     return found
 
 
-def condition(node: exp.Expression, scopes: Scopes) -> Condition | None:
+def condition(node: exp.Expr, scopes: Scopes) -> Condition | None:
     """The condition a predicate node sets; None where it is none on a single column."""
     if isinstance(node, exp.Between):
         low, high = constant(node.args["low"]), constant(node.args["high"])
@@ -126,7 +127,7 @@ def _simple_case(node: exp.Case, scopes: Scopes) -> list[Condition]:
     return [made] if made else []
 
 
-def _on(side: exp.Expression, operator: str, values: tuple[Any, ...], scopes: Scopes) -> Condition | None:
+def _on(side: exp.Expr, operator: str, values: tuple[Any, ...], scopes: Scopes) -> Condition | None:
     """The condition on the one column inside `side`."""
     measure = "value"
     node = side
@@ -154,7 +155,7 @@ def _on(side: exp.Expression, operator: str, values: tuple[Any, ...], scopes: Sc
     return None
 
 
-def _alias_target(column: exp.Column, scopes: Scopes) -> exp.Expression | None:
+def _alias_target(column: exp.Column, scopes: Scopes) -> exp.Expr | None:
     """The expression behind an output alias, as HAVING and ORDER BY may use it."""
     scope = scopes.of(column)
     if scope is None or column.table or not isinstance(scope.node, exp.Select):
@@ -167,7 +168,7 @@ def _alias_target(column: exp.Column, scopes: Scopes) -> exp.Expression | None:
     )
 
 
-def _measure(node: exp.Expression) -> str | None:
+def _measure(node: exp.Expr) -> str | None:
     if isinstance(node, exp.Year):
         return "year"
     if isinstance(node, exp.Month):

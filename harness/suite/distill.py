@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 
 import duckdb
 from sqlglot import exp
@@ -14,71 +13,14 @@ from harness.suite.builder import Row
 from harness.suite.execute import DuckDBExecutor, Executor, StatementError
 from harness.suite.judge import WRITES, Answer, Judge, depends_on_chance
 from harness.suite.neighbours import Neighbour, neighbours, parse
-from harness.suite.schema import Schema, Table, read_schema, schema_of_script
+from harness.suite.reading import read_schema, schema_of_script
+from harness.suite.record import VERSION, Suite, SuiteSettings
+from harness.suite.schema import Schema, Table
 from harness.suite.vacuity import trivial_queries
 from harness.suite.witness import STRATEGIES, Plan, insert_statements, witness
 
-VERSION = 1
-"""Raised whenever the same item would get other witnesses: part of every cache key."""
-
 Source = str | Schema | Callable[[], duckdb.DuckDBPyConnection]
 """A DuckDB script, a schema read before, or what opens a connection that holds the tables and shipped rows."""
-
-
-@dataclass(frozen=True, slots=True)
-class SuiteSettings:
-    """How hard a suite is searched for."""
-
-    max_witnesses: int = 8
-    candidates: int = 24
-    """Witnesses tried at most."""
-    patience: int = 10
-    """Stop after so many witnesses in a row that told nothing new."""
-    max_neighbours: int = 60
-    deadline_seconds: float = 2.0
-    """A statement is interrupted after this long; witnesses have thirty rows, so only runaways meet it."""
-    seed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Suite:
-    """The kept witnesses of one item, and how much they tell."""
-
-    witnesses: tuple[str, ...] = ()
-    """Each: INSERT statements (one script) that fill EMPTY tables of the item's schema."""
-    strategies: tuple[str, ...] = ()
-    """How each witness was made."""
-    neighbours: int = 0
-    """Neighbours that bind on the schema."""
-    killable: int = 0
-    """Neighbours that some tried witness told from the gold."""
-    killed: int = 0
-    """Neighbours that a kept witness tells from the gold."""
-    discriminating: bool = False
-    """The kept witnesses tell the gold from every trivial query."""
-    tried: int = 0
-    rejected: int = 0
-    """Witnesses on which the gold failed, or had no answer of its own."""
-    violations: int = 0
-    """Witnesses DuckDB refused for a constraint."""
-    survivors: tuple[str, ...] = field(default=())
-    """`rule: statement` of neighbours no kept witness tells from the gold."""
-    reason: str = ""
-    """Why there are no witnesses; empty where there are."""
-
-    def to_json(self) -> str:
-        """One JSON document, the same bytes for the same suite."""
-        return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> Suite:
-        """A suite read back; raises ValueError, KeyError or TypeError where the text is not one."""
-        facts = json.loads(text)
-        if not isinstance(facts, dict):
-            raise TypeError("a suite is a JSON object")
-        for name in ("witnesses", "strategies", "survivors"):
-            facts[name] = tuple(facts[name])
-        return cls(**facts)
 
 
 @dataclass(slots=True)
@@ -89,6 +31,8 @@ class _Trial:
     strategy: str
     rows: dict[str, list[Row]]
     kills: set[int]
+    answer: str
+    """The gold's own answer."""
 
 
 def build_suite(
@@ -97,12 +41,13 @@ def build_suite(
     settings: SuiteSettings | None = None,
     *,
     others: Sequence[str] = (),
+    prelude: Sequence[str] = (),
     executor: Callable[[str, float], Executor] = DuckDBExecutor,
 ) -> Suite:
     """The suite of one gold; `others` are golds of other items on the schema, which it should be told from.
 
-    `executor` opens a place to run statements from (script, deadline in seconds). Never raises for what the gold or
-    the schema is: a suite without witnesses says why.
+    `prelude` holds the SET statements of the benchmark's dialect; `executor` opens a place to run statements from
+    (script, deadline in seconds). Never raises for what the gold or the schema is: a suite without witnesses says why.
     """
     settings = settings or SuiteSettings()
     tree = parse(gold_sql)
@@ -114,7 +59,7 @@ def build_suite(
         schema = _schema(source)
         if not schema.tables:
             return Suite(reason="the schema has no tables")
-        room = executor(schema.script, settings.deadline_seconds)
+        room = executor(";\n".join((*prelude, schema.script)), settings.deadline_seconds)
     except duckdb.Error as error:
         return Suite(reason=f"the schema does not load: {str(error).splitlines()[0]}")
     try:
@@ -123,12 +68,6 @@ def build_suite(
         close = getattr(room, "close", None)
         if close is not None:
             close()
-
-
-def suite_key(schema: Schema, gold_sql: str, settings: SuiteSettings, others: Sequence[str] = ()) -> str:
-    """Hex digest of everything a suite depends on."""
-    facts = (VERSION, duckdb.__version__, schema.digest, gold_sql, sorted(asdict(settings).items()), tuple(others))
-    return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 
 def _schema(source: Source) -> Schema:
@@ -150,7 +89,7 @@ class _Search:
         self,
         schema: Schema,
         gold_sql: str,
-        tree: exp.Expression,
+        tree: exp.Expr,
         settings: SuiteSettings,
         executor: Executor,
         others: Sequence[str],
@@ -164,10 +103,10 @@ class _Search:
         self.needed = _with_ancestors(schema, self.plan.used)
         found = [n for n in neighbours(gold_sql, schema, settings.max_neighbours) if executor.binds(n.sql)]
         self.count = len(found)
-        trivial = [] if self.judge.writes else [Neighbour(sql, "trivial") for sql in trivial_queries(tree, schema, others)]
-        self.targets = found + [t for t in trivial if executor.binds(t.sql)]
-        self.gold_answers: set[str] = set()
-        self.not_empty = self.judge.writes
+        trivial = [] if self.judge.writes else trivial_queries(tree, schema, others)
+        self.targets = found + [Neighbour(sql, "trivial") for sql in trivial if executor.binds(sql)]
+        self.answer = ""
+        self.varies = self.judge.writes
         self.rejected = self.violations = self.tried = 0
 
     def suite(self) -> Suite:
@@ -186,12 +125,13 @@ class _Search:
         told = {i for i in range(len(self.targets)) if i not in alive}
         survivors = tuple(f"{n.rule}: {n.sql}" for i, n in enumerate(self.targets[: self.count]) if i not in killed)
         return Suite(
+            schema=self.schema.script,
             witnesses=tuple("\n".join(insert_statements(self.schema, t.rows).values()) for t in kept),
             strategies=tuple(t.strategy for t in kept),
             neighbours=self.count,
             killable=sum(i < self.count for i in told),
             killed=sum(i < self.count for i in killed),
-            discriminating=self._is_discriminating(killed),
+            discriminating=self._is_discriminating(kept, killed),
             tried=self.tried,
             rejected=self.rejected,
             violations=self.violations,
@@ -204,7 +144,7 @@ class _Search:
         trials: list[_Trial] = []
         idle = 0
         for number in range(self.settings.candidates):
-            if not alive or idle >= self.settings.patience:
+            if (not alive and self.varies) or idle >= self.settings.patience:
                 break
             self.tried += 1
             place, rows = witness(self.plan, number, self.seed)
@@ -213,9 +153,11 @@ class _Search:
                 idle += 1
                 continue
             alive -= told
+            news = not self.varies and bool(trials) and self.answer != trials[0].answer
+            self.varies = self.varies or news
             idle = 0 if told else idle + 1
-            if told or not trials:
-                trials.append(_Trial(number, STRATEGIES[place].__name__, rows, told))
+            if told or news or not trials:
+                trials.append(_Trial(number, STRATEGIES[place].__name__, rows, told, self.answer))
         return trials, alive
 
     def _second_pass(self, trials: list[_Trial], alive: set[int]) -> list[_Trial]:
@@ -233,6 +175,8 @@ class _Search:
             kept.append(trial)
         if len(kept) > self.settings.max_witnesses:
             kept = _cover(kept, self.settings.max_witnesses)
+        if len({t.answer for t in kept}) == 1 and len(kept) < self.settings.max_witnesses:
+            kept += [t for t in trials if t.answer != kept[0].answer][:1]
         return sorted(kept, key=lambda t: (-len(t.kills), t.number))
 
     def _told(self, rows: dict[str, list[Row]], targets: list[int]) -> set[int] | None:
@@ -247,7 +191,7 @@ class _Search:
             self.rejected += 1
             return None
         gold, keyed = fixed
-        self._remember(gold)
+        self.answer = "" if gold.table is None else repr(gold.table.rows)
         return {i for i in targets if self._is_told(self.targets[i].sql, gold, keyed)}
 
     def _is_told(self, sql: str, gold: Answer, keyed: object) -> bool:
@@ -257,15 +201,10 @@ class _Search:
             return error.kind == "run"
         return self.judge.differs(gold, other, keyed)  # type: ignore[arg-type]
 
-    def _remember(self, gold: Answer) -> None:
-        if gold.table is not None:
-            self.gold_answers.add(repr(gold.table.rows))
-            self.not_empty = self.not_empty or not gold.is_empty
-
-    def _is_discriminating(self, killed: set[int]) -> bool:
-        trivial = range(self.count, len(self.targets))
-        varies = self.judge.writes or len(self.gold_answers) > 1
-        return self.not_empty and varies and all(i in killed for i in trivial)
+    def _is_discriminating(self, kept: list[_Trial], killed: set[int]) -> bool:
+        """Every trivial query is told from the gold, and no constant is its answer everywhere."""
+        varies = self.judge.writes or len({t.answer for t in kept}) > 1
+        return varies and all(i in killed for i in range(self.count, len(self.targets)))
 
     def _inserts(self, rows: dict[str, list[Row]], backwards: bool = False) -> list[str]:
         """INSERTs of the tables the gold can see (and their parents)."""

@@ -1,8 +1,8 @@
 """Where gold and neighbours run while a suite is made.
 
 Neighbours of a gold are as untrusted as the gold: a caller that scores inside a sandboxed worker hands its own
-`Executor` in. `DuckDBExecutor` is the plain one: in memory, external access off, one thread, every statement interrupted
-at a deadline. It does not hold what an interrupt does not hold (a single huge allocation); run it under a limit.
+`Executor` in. `DuckDBExecutor` is the plain one: in memory, external access off, one thread, every statement
+interrupted at a deadline. It does not hold what an interrupt does not hold (one huge allocation): run it under a limit.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ class DuckDBExecutor:
 
     def __init__(self, script: str, deadline_seconds: float = 2.0) -> None:
         """`script` makes the tables, empty, in DuckDB's words; raises duckdb.Error where it does not run."""
-        self._connection = duckdb.connect(config={"threads": 1, "enable_external_access": False, "memory_limit": "512MB"})
+        config: dict[str, str | bool | int | float | list[str]] = {"threads": 1, "enable_external_access": False}
+        config["memory_limit"] = "512MB"
+        self._connection = duckdb.connect(config=config)
         self._connection.execute(script)
         passes = [name for (name,) in self._connection.execute("SELECT * FROM duckdb_optimizers()").fetchall()]
         self._connection.execute(f"SET disabled_optimizers = '{','.join(p for p in passes if p not in _NEEDED)}'")
@@ -65,7 +67,9 @@ class DuckDBExecutor:
         """The executor itself."""
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Close."""
         self.close()
 
@@ -86,9 +90,8 @@ class DuckDBExecutor:
         try:
             self._connection.execute(f"PREPARE suite_probe AS {sql}")
         except duckdb.Error as error:
-            return not isinstance(error, duckdb.ParserException | duckdb.BinderException | duckdb.CatalogException) and (
-                sql.lstrip()[:6].upper() in ("CREATE", "ALTER ")
-            )
+            unbound = duckdb.ParserException | duckdb.BinderException | duckdb.CatalogException
+            return not isinstance(error, unbound) and sql.lstrip()[:6].upper() in ("CREATE", "ALTER ")
         self._connection.execute("DEALLOCATE suite_probe")
         return True
 
@@ -117,7 +120,7 @@ class DuckDBExecutor:
     def _run(self, sql: str) -> Table:
         try:
             with self._watch:
-                return fetch(self._connection.execute(sql), MAX_ROWS)  # type: ignore[arg-type]
+                return fetch(self._connection.execute(sql), MAX_ROWS)
         except duckdb.Error as error:
             self._empty()
             raise StatementError(_kind(error), str(error)) from error

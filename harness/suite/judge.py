@@ -1,4 +1,4 @@
-"""Does another answer differ from the gold's on one witness, and may that witness judge at all?
+"""Telling another answer from the gold's on one witness, and whether that witness may judge at all.
 
 A witness may judge only where the gold is a function of the data: no LIMIT that cuts through a tie, no ANY_VALUE over
 several values, no answer that follows the order of insertion. Elsewhere the gold's own answer is arbitrary, and a right
@@ -50,7 +50,7 @@ class Cut:
 class Judge:
     """The gold of one item, ready to be run on witness after witness."""
 
-    def __init__(self, gold_sql: str, tree: exp.Expression) -> None:
+    def __init__(self, gold_sql: str, tree: exp.Expr) -> None:
         self.sql = gold_sql
         self.writes = isinstance(tree, WRITES)
         self.plan: OrderPlan | None = None if self.writes else order_plan(gold_sql)
@@ -185,7 +185,7 @@ def _cut(limit: exp.Limit) -> Cut | None:
 _ANY = (exp.AnyValue, exp.First, exp.Last)
 
 
-def _variants(tree: exp.Expression) -> list[str]:
+def _variants(tree: exp.Expr) -> list[str]:
     """The gold with MIN, and with MAX, wherever it takes any value of a group."""
     if tree.find(*_ANY) is None:
         return []
@@ -200,14 +200,24 @@ def _variants(tree: exp.Expression) -> list[str]:
     return texts
 
 
-def _follows_insertion(tree: exp.Expression) -> bool:
+def _follows_insertion(tree: exp.Expr) -> bool:
     """True where the answer may depend on the order in which rows were inserted."""
-    if tree.find(exp.Window, exp.GroupConcat, exp.ArrayAgg, exp.Limit, exp.TableSample, exp.DistinctOn if hasattr(exp, "DistinctOn") else exp.TableSample):
+    if tree.find(exp.Window, exp.GroupConcat, exp.ArrayAgg, exp.Limit) is not None:
+        return True
+    if any(_may_give_many(node) for node in tree.find_all(exp.Subquery)):
         return True
     return any(node.args.get("on") is not None for node in tree.find_all(exp.Distinct))
 
 
-def depends_on_chance(tree: exp.Expression) -> bool:
+def _may_give_many(node: exp.Subquery) -> bool:
+    """True for a subquery used as one value that is not one by construction (dialects take the first row)."""
+    inner = node.this
+    if isinstance(node.parent, exp.From | exp.Join | exp.In | exp.Exists | exp.SetOperation | exp.CTE):
+        return False
+    return not (isinstance(inner, exp.Select) and not inner.args.get("group") and inner.find(exp.AggFunc) is not None)
+
+
+def depends_on_chance(tree: exp.Expr) -> bool:
     """True where two runs over the same rows may differ: no suite can judge such a gold."""
     if tree.find(exp.Rand, exp.Randn, exp.Uuid, exp.TableSample) is not None:
         return True

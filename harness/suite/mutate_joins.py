@@ -9,7 +9,7 @@ from sqlglot import exp
 from harness.suite.scene import Edit, Scene
 
 
-def join_kind(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
+def join_kind(tree: exp.Expr, scene: Scene) -> Iterator[Edit]:
     """INNER to LEFT and RIGHT, an outer join to INNER."""
     for node in tree.find_all(exp.Join):
         if node.args.get("on") is None and not node.args.get("using"):
@@ -22,7 +22,7 @@ def join_kind(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
             yield node, new
 
 
-def join_column(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
+def join_column(tree: exp.Expr, scene: Scene) -> Iterator[Edit]:
     """A join over another column of the same type."""
     for node in tree.find_all(exp.EQ):
         if isinstance(node.this, exp.Column) and isinstance(node.expression, exp.Column):
@@ -32,13 +32,13 @@ def join_column(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
                 for other in scene.siblings(side):
                     if other != side:
                         yield side, other
-    for node in tree.find_all(exp.In):
-        if node.args.get("query") is not None and isinstance(node.this, exp.Column):
-            for other in scene.siblings(node.this):
-                yield node.this, other
+    for member in tree.find_all(exp.In):
+        if member.args.get("query") is not None and isinstance(member.this, exp.Column):
+            for other in scene.siblings(member.this):
+                yield member.this, other
 
 
-def join_drop(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
+def join_drop(tree: exp.Expr, scene: Scene) -> Iterator[Edit]:
     """A joined table left out, where nothing else needs it."""
     for select in tree.find_all(exp.Select):
         joins = select.args.get("joins") or []
@@ -50,7 +50,7 @@ def join_drop(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
                 yield select, new
 
 
-def set_operator(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
+def set_operator(tree: exp.Expr, scene: Scene) -> Iterator[Edit]:
     """UNION, UNION ALL, INTERSECT and EXCEPT exchanged; EXCEPT turned round; one operand alone."""
     for node in tree.find_all(exp.SetOperation):
         kept = {k: v for k, v in node.args.items() if k not in ("this", "expression", "distinct")}
@@ -58,7 +58,7 @@ def set_operator(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
             if type(node) is not kind or bool(node.args.get("distinct")) != is_distinct:
                 new = kind(this=node.this.copy(), expression=node.expression.copy(), distinct=is_distinct)
                 for key, value in kept.items():
-                    new.set(key, value.copy() if isinstance(value, exp.Expression) else value)
+                    new.set(key, value.copy() if isinstance(value, exp.Expr) else value)
                 yield node, new
         if isinstance(node, exp.Except):
             new = node.copy()
@@ -70,7 +70,7 @@ def set_operator(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
             yield node, node.expression.copy()
 
 
-def subquery_quantifier(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
+def subquery_quantifier(tree: exp.Expr, scene: Scene) -> Iterator[Edit]:
     """ANY to ALL and back."""
     for node in tree.find_all(exp.Any, exp.All):
         kind = exp.All if isinstance(node, exp.Any) else exp.Any

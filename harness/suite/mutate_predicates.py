@@ -9,7 +9,7 @@ from sqlglot import exp
 
 from harness.suite.scene import Edit, Scene
 
-_NEAR: dict[type[exp.Expression], tuple[type[exp.Expression], ...]] = {
+_NEAR: dict[type[exp.Expr], tuple[type[exp.Expr], ...]] = {
     exp.EQ: (exp.NEQ, exp.GTE),
     exp.NEQ: (exp.EQ,),
     exp.GT: (exp.GTE, exp.LT),
@@ -20,7 +20,7 @@ _NEAR: dict[type[exp.Expression], tuple[type[exp.Expression], ...]] = {
 _LEAVES = (*_NEAR, exp.In, exp.Between, exp.Like, exp.ILike, exp.Is, exp.Exists)
 
 
-def comparison(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
+def comparison(tree: exp.Expr, scene: Scene) -> Iterator[Edit]:
     """`>` to `>=`, `=` to `<>` and their kin; a join's equality of two columns is left to `join_column`."""
     for node in tree.find_all(*_NEAR):
         if isinstance(node, exp.EQ) and (_is_assignment(node) or _joins_columns(node)):
@@ -31,7 +31,7 @@ def comparison(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
             yield node, kind(this=node.this.copy(), expression=node.expression.copy())
 
 
-def constant_value(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
+def constant_value(tree: exp.Expr, scene: Scene) -> Iterator[Edit]:
     """A constant off by one, or another value of its column."""
     for node in tree.find_all(exp.Literal):
         if _is_count_of_rows(node) or isinstance(node.parent, exp.Like | exp.ILike | exp.Interval | exp.DataTypeParam):
@@ -42,20 +42,20 @@ def constant_value(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
             yield node, exp.Literal(this=text, is_string=node.is_string)
 
 
-def predicate_drop(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
+def predicate_drop(tree: exp.Expr, scene: Scene) -> Iterator[Edit]:
     """One operand of AND or OR dropped; a lone WHERE dropped whole."""
     for node in tree.find_all(exp.And, exp.Or):
         yield node, node.this.copy()
         yield node, node.expression.copy()
-    for node in tree.find_all(exp.Where):
-        holder = node.parent
-        if holder is not None and not isinstance(node.this, exp.And | exp.Or):
+    for where in tree.find_all(exp.Where):
+        holder = where.parent
+        if holder is not None and not isinstance(where.this, exp.And | exp.Or):
             new = holder.copy()
             new.set("where", None)
             yield holder, new
 
 
-def predicate_negate(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
+def predicate_negate(tree: exp.Expr, scene: Scene) -> Iterator[Edit]:
     """IN to NOT IN, LIKE to NOT LIKE, EXISTS to NOT EXISTS, BETWEEN to NOT BETWEEN, and back."""
     for node in tree.find_all(exp.In, exp.Like, exp.ILike, exp.Exists, exp.Between):
         if isinstance(node.parent, exp.Not):
@@ -64,15 +64,15 @@ def predicate_negate(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
             yield node, exp.Not(this=node.copy())
 
 
-def connective(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
+def connective(tree: exp.Expr, scene: Scene) -> Iterator[Edit]:
     """AND to OR, OR to AND."""
     for node in tree.find_all(exp.And, exp.Or):
         kind = exp.Or if isinstance(node, exp.And) else exp.And
-        new: exp.Expression = kind(this=node.this.copy(), expression=node.expression.copy())
+        new: exp.Expr = kind(this=node.this.copy(), expression=node.expression.copy())
         yield node, exp.Paren(this=new) if isinstance(node.parent, exp.Connector | exp.Not) else new
 
 
-def having_drop(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
+def having_drop(tree: exp.Expr, scene: Scene) -> Iterator[Edit]:
     """HAVING dropped whole."""
     for node in tree.find_all(exp.Having):
         holder = node.parent
@@ -82,20 +82,20 @@ def having_drop(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
             yield holder, new
 
 
-def null_test(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
+def null_test(tree: exp.Expr, scene: Scene) -> Iterator[Edit]:
     """IS NULL to IS NOT NULL and back; rows with NULL let through by `<>` and by NOT IN."""
     for node in tree.find_all(exp.Is):
         if isinstance(node.expression, exp.Null):
             negated = isinstance(node.parent, exp.Not)
             yield (node.parent, node.copy()) if negated and node.parent else (node, exp.Not(this=node.copy()))
-    for node in tree.find_all(exp.NEQ, exp.Not):
-        side = node.this if isinstance(node, exp.NEQ) else getattr(node.this, "this", None)
-        if isinstance(side, exp.Column) and not (isinstance(node, exp.Not) and isinstance(node.this, exp.Is)):
+    for other in tree.find_all(exp.NEQ, exp.Not):
+        side = other.this if isinstance(other, exp.NEQ) else getattr(other.this, "this", None)
+        if isinstance(side, exp.Column) and not (isinstance(other, exp.Not) and isinstance(other.this, exp.Is)):
             missing = exp.Is(this=side.copy(), expression=exp.Null())
-            yield node, exp.Paren(this=exp.Or(this=node.copy(), expression=missing))
+            yield other, exp.Paren(this=exp.Or(this=other.copy(), expression=missing))
 
 
-def like_pattern(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
+def like_pattern(tree: exp.Expr, scene: Scene) -> Iterator[Edit]:
     """A wildcard fewer or more at either end of a pattern; case minded or not."""
     for node in tree.find_all(exp.Like, exp.ILike):
         pattern = node.expression
@@ -106,7 +106,7 @@ def like_pattern(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
         yield node, kind(this=node.this.copy(), expression=node.expression.copy())
 
 
-def between_bound(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
+def between_bound(tree: exp.Expr, scene: Scene) -> Iterator[Edit]:
     """BETWEEN without its lower bound, and without its upper one."""
     for node in tree.find_all(exp.Between):
         low, high = node.args["low"], node.args["high"]
@@ -116,7 +116,7 @@ def between_bound(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
             yield node, exp.Paren(this=exp.And(this=above, expression=below))
 
 
-def in_list(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
+def in_list(tree: exp.Expr, scene: Scene) -> Iterator[Edit]:
     """IN with one value fewer (the first, and the last)."""
     for node in tree.find_all(exp.In):
         items = node.expressions
@@ -127,19 +127,19 @@ def in_list(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
                 yield node, new
 
 
-def _is_assignment(node: exp.Expression) -> bool:
+def _is_assignment(node: exp.Expr) -> bool:
     return isinstance(node.parent, exp.Update) and node.arg_key == "expressions"
 
 
-def _joins_columns(node: exp.Expression) -> bool:
+def _joins_columns(node: exp.Expr) -> bool:
     return isinstance(node.this, exp.Column) and isinstance(node.expression, exp.Column)
 
 
-def _is_number(node: exp.Expression) -> bool:
+def _is_number(node: exp.Expr) -> bool:
     return isinstance(node, exp.Literal) and not node.is_string
 
 
-def _is_count_of_rows(node: exp.Expression) -> bool:
+def _is_count_of_rows(node: exp.Expr) -> bool:
     return isinstance(node.parent, exp.Limit | exp.Offset | exp.Fetch | exp.Ordered | exp.Group)
 
 

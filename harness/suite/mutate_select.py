@@ -8,14 +8,14 @@ from sqlglot import exp
 
 from harness.suite.scene import Edit, Scene
 
-_SWAPS: dict[type[exp.Expression], tuple[type[exp.Expression], ...]] = {
+_SWAPS: dict[type[exp.Expr], tuple[type[exp.Expr], ...]] = {
     exp.Sum: (exp.Avg, exp.Count, exp.Max),
     exp.Avg: (exp.Sum, exp.Max),
     exp.Min: (exp.Max, exp.AnyValue),
     exp.Max: (exp.Min, exp.AnyValue),
 }
 _RANKS = {"ROW_NUMBER": "RANK", "RANK": "DENSE_RANK", "DENSE_RANK": "RANK", "LAG": "LEAD", "LEAD": "LAG"}
-_ARITHMETIC: dict[type[exp.Expression], type[exp.Expression]] = {
+_ARITHMETIC: dict[type[exp.Expr], type[exp.Expr]] = {
     exp.Add: exp.Sub,
     exp.Sub: exp.Add,
     exp.Mul: exp.Add,
@@ -23,7 +23,7 @@ _ARITHMETIC: dict[type[exp.Expression], type[exp.Expression]] = {
 }
 
 
-def aggregate(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
+def aggregate(tree: exp.Expr, scene: Scene) -> Iterator[Edit]:
     """SUM, AVG, MIN, MAX and COUNT exchanged; COUNT with and without DISTINCT."""
     for node in tree.find_all(*_SWAPS):
         if isinstance(node.this, exp.Distinct):
@@ -44,7 +44,7 @@ def _count(node: exp.Count, scene: Scene) -> Iterator[Edit]:
     inner = node.this
     if isinstance(inner, exp.Distinct):
         yield node, exp.Count(this=inner.expressions[0].copy(), big_int=True)
-    elif isinstance(inner, exp.Star) or isinstance(inner, exp.Literal):
+    elif isinstance(inner, (exp.Star, exp.Literal)):
         for column in _countable(node, scene):
             yield node, exp.Count(this=column.copy(), big_int=True)
             yield node, exp.Count(this=exp.Distinct(expressions=[column.copy()]), big_int=True)
@@ -53,7 +53,7 @@ def _count(node: exp.Count, scene: Scene) -> Iterator[Edit]:
         yield node, exp.Count(this=exp.Star(), big_int=True)
 
 
-def _countable(node: exp.Expression, scene: Scene) -> list[exp.Column]:
+def _countable(node: exp.Expr, scene: Scene) -> list[exp.Column]:
     """Columns COUNT(*) might be mistaken for: the first nullable one of each joined table."""
     scope = scene.scope(node)
     found: list[exp.Column] = []
@@ -61,23 +61,42 @@ def _countable(node: exp.Expression, scene: Scene) -> list[exp.Column]:
         table = scene.schema.table(name)
         column = next((c for c in table.columns if c.nullable), None) if table else None
         if column is not None:
-            found.append(exp.column(exp.to_identifier(column.name, quoted=True), table=exp.to_identifier(alias, quoted=True)))
+            name_of = exp.to_identifier(column.name, quoted=True)
+            found.append(exp.column(name_of, table=exp.to_identifier(alias, quoted=True)))
     return found[:2]
 
 
-def distinct(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
+def distinct(tree: exp.Expr, scene: Scene) -> Iterator[Edit]:
     """DISTINCT added to a SELECT, or dropped."""
     for node in tree.find_all(exp.Select):
         new = node.copy()
+        if _as_set(node):
+            continue
         if node.args.get("distinct") is not None:
             new.set("distinct", None)
             yield node, new
-        elif not isinstance(node.parent, exp.Exists | exp.In):
+        elif not _gives_one_row(node):
             new.set("distinct", exp.Distinct())
             yield node, new
 
 
-def grouping(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
+def _as_set(node: exp.Select) -> bool:
+    """True where duplicates cannot matter: inside IN or EXISTS, or an operand of a set operation without ALL."""
+    holder = node.parent
+    while isinstance(holder, exp.Subquery):
+        holder = holder.parent
+    if isinstance(holder, exp.SetOperation):
+        return bool(holder.args.get("distinct"))
+    return isinstance(holder, exp.In | exp.Exists | exp.Any | exp.All)
+
+
+def _gives_one_row(node: exp.Select) -> bool:
+    if node.args.get("group") is not None or not node.expressions:
+        return False
+    return all(o.find(exp.AggFunc) is not None and o.find(exp.Window) is None for o in node.expressions)
+
+
+def grouping(tree: exp.Expr, scene: Scene) -> Iterator[Edit]:
     """A grouping column dropped, or another one in its place; no GROUP BY at all."""
     for node in tree.find_all(exp.Group):
         keys = node.expressions
@@ -99,7 +118,7 @@ def grouping(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
             yield from _group_by_output(holder, node)
 
 
-def _group_by_output(holder: exp.Expression, group: exp.Group) -> Iterator[Edit]:
+def _group_by_output(holder: exp.Expr, group: exp.Group) -> Iterator[Edit]:
     """GROUP BY the plain output columns instead (name in place of id, the commonest slip)."""
     plain = [o.unalias() for o in holder.expressions if isinstance(o.unalias(), exp.Column)]
     inner = [a.this for o in holder.expressions for a in [o.unalias()] if isinstance(a, exp.AnyValue)]
@@ -110,14 +129,14 @@ def _group_by_output(holder: exp.Expression, group: exp.Group) -> Iterator[Edit]
         yield group, new
 
 
-def order_direction(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
+def order_direction(tree: exp.Expr, scene: Scene) -> Iterator[Edit]:
     """ASC to DESC and back, key by key."""
     for node in tree.find_all(exp.Ordered):
         new = exp.Ordered(this=node.this.copy(), desc=not node.args.get("desc"), nulls_first=False)
         yield node, new
 
 
-def order_key(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
+def order_key(tree: exp.Expr, scene: Scene) -> Iterator[Edit]:
     """A sort key dropped, changed for another column, or the first two exchanged."""
     for node in tree.find_all(exp.Order):
         keys = node.expressions
@@ -139,7 +158,7 @@ def order_key(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
             yield node.parent, without
 
 
-def limit_offset(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
+def limit_offset(tree: exp.Expr, scene: Scene) -> Iterator[Edit]:
     """LIMIT and OFFSET off by one, or dropped; a first row skipped."""
     for kind, name in ((exp.Limit, "limit"), (exp.Offset, "offset")):
         for node in tree.find_all(kind):
@@ -161,14 +180,14 @@ def limit_offset(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
             yield holder, new
 
 
-def null_default(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
+def null_default(tree: exp.Expr, scene: Scene) -> Iterator[Edit]:
     """COALESCE without its default."""
     for node in tree.find_all(exp.Coalesce):
         if node.this is not None:
             yield node, node.this.copy()
 
 
-def window(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
+def window(tree: exp.Expr, scene: Scene) -> Iterator[Edit]:
     """A window without its partition or frame, turned round, or with a near function."""
     for node in tree.find_all(exp.Window):
         for part in ("partition_by", "spec"):
@@ -183,14 +202,12 @@ def window(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
             yield function, exp.func(near, *arguments, dialect="duckdb")
         if not node.args.get("spec") and node.args.get("order") and isinstance(function, exp.AggFunc) and not near:
             new = node.copy()
-            new.set(
-                "spec",
-                exp.WindowSpec(kind="ROWS", start="UNBOUNDED", start_side="PRECEDING", end="UNBOUNDED", end_side="FOLLOWING"),
-            )
+            everything = {"start": "UNBOUNDED", "start_side": "PRECEDING", "end": "UNBOUNDED", "end_side": "FOLLOWING"}
+            new.set("spec", exp.WindowSpec(kind="ROWS", **everything))
             yield node, new
 
 
-def case_branch(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
+def case_branch(tree: exp.Expr, scene: Scene) -> Iterator[Edit]:
     """CASE with a branch dropped, its first results exchanged, or without ELSE."""
     for node in tree.find_all(exp.Case):
         branches = node.args["ifs"]
@@ -215,7 +232,7 @@ def case_branch(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
             yield node, swapped
 
 
-def arithmetic(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
+def arithmetic(tree: exp.Expr, scene: Scene) -> Iterator[Edit]:
     """`+` to `-`, `*` to `+`, `/` to `*`; the sides of `-` and `/` exchanged."""
     for node in tree.find_all(*_ARITHMETIC):
         yield node, _ARITHMETIC[type(node)](this=node.this.copy(), expression=node.expression.copy())
@@ -223,11 +240,11 @@ def arithmetic(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
             yield node, type(node)(this=_wrapped(node.expression), expression=_wrapped(node.this))
 
 
-def _wrapped(node: exp.Expression) -> exp.Expression:
+def _wrapped(node: exp.Expr) -> exp.Expr:
     return exp.Paren(this=node.copy()) if isinstance(node, exp.Binary) else node.copy()
 
 
-def projection(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
+def projection(tree: exp.Expr, scene: Scene) -> Iterator[Edit]:
     """Another column of the same type returned, aggregated, or tested."""
     for node in tree.find_all(exp.Column):
         if isinstance(node.this, exp.Star) or node.find_ancestor(exp.Group, exp.Order):
@@ -240,11 +257,11 @@ def projection(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
             yield node, other
 
 
-def _joins_columns(node: exp.Expression) -> bool:
+def _joins_columns(node: exp.Expr) -> bool:
     return isinstance(node.this, exp.Column) and isinstance(node.expression, exp.Column)
 
 
-def assignment(tree: exp.Expression, scene: Scene) -> Iterator[Edit]:
+def assignment(tree: exp.Expr, scene: Scene) -> Iterator[Edit]:
     """UPDATE with one assignment fewer; a value set to NULL."""
     if not isinstance(tree, exp.Update):
         return

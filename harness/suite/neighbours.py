@@ -43,7 +43,7 @@ from harness.suite.mutate_select import (
 from harness.suite.scene import Edit, Scene
 from harness.suite.schema import Schema
 
-Rule = Callable[[exp.Expression, Scene], Iterator[Edit]]
+Rule = Callable[[exp.Expr, Scene], Iterator[Edit]]
 
 RULES: tuple[Rule, ...] = (
     comparison,
@@ -84,12 +84,13 @@ class Neighbour:
     rule: str
 
 
-def parse(sql: str) -> exp.Expression | None:
+def parse(sql: str) -> exp.Expr | None:
     """The gold's tree; None where sqlglot cannot read it (then it has no neighbours)."""
     try:
-        statements = [s for s in sqlglot.parse(sql, read="duckdb") if s is not None and not isinstance(s, exp.Semicolon)]
+        parsed = sqlglot.parse(sql, read="duckdb")
     except (SqlglotError, RecursionError):
         return None
+    statements = [s for s in parsed if s is not None and not isinstance(s, exp.Semicolon)]
     if len(statements) != 1 or isinstance(statements[0], exp.Command):
         return None
     return statements[0]
@@ -113,7 +114,7 @@ def neighbours(gold_sql: str, schema: Schema, limit: int = 0) -> list[Neighbour]
     return _fair_share(by_rule, limit)
 
 
-def _texts(tree: exp.Expression, rule: Rule, scene: Scene) -> list[str]:
+def _texts(tree: exp.Expr, rule: Rule, scene: Scene) -> list[str]:
     texts = []
     for node, new in list(rule(tree, scene)):
         if node is tree:

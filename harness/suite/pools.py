@@ -24,7 +24,7 @@ class Pool:
 class Pools:
     """The pools of every column of a schema, for one statement."""
 
-    def __init__(self, schema: Schema, trees: tuple[exp.Expression, ...]) -> None:
+    def __init__(self, schema: Schema, trees: tuple[exp.Expr, ...]) -> None:
         """The first tree is the gold; others (a prediction) add their constants."""
         self.schema = schema
         scenes = [Scopes(tree, schema) for tree in trees]

@@ -10,14 +10,14 @@ from sqlglot import exp
 from harness.suite.schema import Column, Schema, Table, type_family
 from harness.suite.scopes import Cell, Scope, Scopes
 
-Edit = tuple[exp.Expression, exp.Expression]
+Edit = tuple[exp.Expr, exp.Expr]
 """A node of the gold's tree, and what stands in its place."""
 
 
 class Scene:
     """The gold's tree over its schema, with the look-ups rules share."""
 
-    def __init__(self, tree: exp.Expression, schema: Schema) -> None:
+    def __init__(self, tree: exp.Expr, schema: Schema) -> None:
         self.schema = schema
         self.scopes = Scopes(tree, schema)
 
@@ -30,7 +30,7 @@ class Scene:
         table = self.table_of(cell)
         return table.column(cell[1]) if table and cell else None
 
-    def family(self, node: exp.Expression) -> str:
+    def family(self, node: exp.Expr) -> str:
         """The type family of a column reference; empty where it is not known."""
         found = self.column_of(self.scopes.cell(node)) if isinstance(node, exp.Column) else None
         return type_family(found.type) if found else ""
@@ -61,7 +61,7 @@ class Scene:
         place = [c.name.lower() for c in table.columns].index(cell[1])
         return list(dict.fromkeys(r[place] for r in self.schema.rows.get(cell[0], ()) if _plain(r[place])))
 
-    def scope(self, node: exp.Expression) -> Scope | None:
+    def scope(self, node: exp.Expr) -> Scope | None:
         """The SELECT in which a node is written."""
         return self.scopes.of(node)
 

@@ -5,6 +5,7 @@ sqlglot's own qualifier refuses much of what models and data sets write; this on
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -20,9 +21,9 @@ Cell = tuple[str, str]
 class Scope:
     """One SELECT (or the target of an UPDATE or DELETE) with what its FROM names."""
 
-    node: exp.Expression
+    node: exp.Expr
     index: int
-    sources: dict[str, str | exp.Expression] = field(default_factory=dict)
+    sources: dict[str, str | exp.Expr] = field(default_factory=dict)
     """Alias (lower case) -> base table (lower case), or the query it stands for."""
     parent: Scope | None = None
 
@@ -34,7 +35,7 @@ class Scope:
 class Scopes:
     """All scopes of one statement over one schema."""
 
-    def __init__(self, tree: exp.Expression, schema: Schema) -> None:
+    def __init__(self, tree: exp.Expr, schema: Schema) -> None:
         self.tree = tree
         self.columns = {t.name.lower(): {c.name.lower() for c in t.columns} for t in schema.tables}
         self.common = {cte.alias.lower(): cte.this for cte in tree.find_all(exp.CTE)}
@@ -49,12 +50,12 @@ class Scopes:
             holder = scope.node.find_ancestor(exp.Select, exp.Update, exp.Delete)
             scope.parent = self._by_node.get(id(holder)) if holder is not None else None
 
-    def of(self, node: exp.Expression) -> Scope | None:
+    def of(self, node: exp.Expr) -> Scope | None:
         """The scope in which an expression is written."""
         holder = node if isinstance(node, exp.Select) else node.find_ancestor(exp.Select, exp.Update, exp.Delete)
         return self._by_node.get(id(holder)) if holder is not None else None
 
-    def query(self, node: exp.Expression | None) -> list[Scope]:
+    def query(self, node: exp.Expr | None) -> list[Scope]:
         """The SELECTs a query consists of: one, or each operand of a set operation."""
         if node is None:
             return []
@@ -85,7 +86,7 @@ class Scopes:
         found = self.resolve(column)
         return found[2] if found else None
 
-    def output_cell(self, query: exp.Expression, position: int) -> Cell | None:
+    def output_cell(self, query: exp.Expr, position: int) -> Cell | None:
         """The base column behind the n-th column of a query, where it is a plain column (or MIN/MAX of one)."""
         for scope in self.query(query):
             outputs = scope.node.expressions
@@ -93,15 +94,15 @@ class Scopes:
                 return self.plain_cell(outputs[position])
         return None
 
-    def plain_cell(self, node: exp.Expression) -> Cell | None:
+    def plain_cell(self, node: exp.Expr) -> Cell | None:
         """The base column of a bare column, perhaps under an alias, a cast, MIN, MAX or ANY_VALUE."""
         inner = node
         while isinstance(inner, exp.Alias | exp.Cast | exp.TryCast | exp.Paren | exp.Min | exp.Max | exp.AnyValue):
             inner = inner.this
         return self.cell(inner) if isinstance(inner, exp.Column) else None
 
-    def _sources(self, node: exp.Expression) -> dict[str, str | exp.Expression]:
-        sources: dict[str, str | exp.Expression] = {}
+    def _sources(self, node: exp.Expr) -> dict[str, str | exp.Expr]:
+        sources: dict[str, str | exp.Expr] = {}
         for item in _from_items(node):
             alias = (item.alias_or_name or "").lower()
             if isinstance(item, exp.Table):
@@ -128,7 +129,7 @@ class Scopes:
                     return "", cell
         return None
 
-    def _through(self, query: exp.Expression, name: str, depth: int) -> Cell | None:
+    def _through(self, query: exp.Expr, name: str, depth: int) -> Cell | None:
         for scope in self.query(query):
             for output in scope.node.expressions:
                 if output.alias_or_name.lower() == name and not isinstance(output, exp.Star):
@@ -145,7 +146,7 @@ class Scopes:
         return None
 
 
-def _from_items(node: exp.Expression) -> Iterator[exp.Expression]:
+def _from_items(node: exp.Expr) -> Iterator[exp.Expr]:
     if isinstance(node, exp.Update | exp.Delete):
         yield node.this
     clause = node.args.get("from_") or node.args.get("from")
@@ -158,7 +159,7 @@ def _from_items(node: exp.Expression) -> Iterator[exp.Expression]:
             yield using
 
 
-def boolean_parts(scope: Scope) -> list[exp.Expression]:
+def boolean_parts(scope: Scope) -> list[exp.Expr]:
     """The predicates that must hold for a row of the scope: WHERE, QUALIFY left out, and each join's ON."""
     parts = [join.args["on"] for join in scope.node.args.get("joins") or () if join.args.get("on") is not None]
     where = scope.node.args.get("where")
@@ -174,15 +175,15 @@ def column_pairs(scopes: Scopes) -> list[tuple[Cell, Cell]]:
         left, right = _side(scopes, node.this), _side(scopes, node.expression)
         if left and right:
             pairs.append((left, right))
-    for node in scopes.tree.find_all(exp.In):
-        query = node.args.get("query")
-        left = _side(scopes, node.this)
+    for member in scopes.tree.find_all(exp.In):
+        query = member.args.get("query")
+        left = _side(scopes, member.this)
         right = scopes.output_cell(query, 0) if query is not None else None
         if left and right:
             pairs.append((left, right))
-    for node in scopes.tree.find_all(exp.SetOperation):
-        for i, output in enumerate(node.left.selects if isinstance(node.left, exp.Query) else ()):
-            left, right = scopes.plain_cell(output), scopes.output_cell(node.right, i)
+    for union in scopes.tree.find_all(exp.SetOperation):
+        for i, output in enumerate(union.left.selects if isinstance(union.left, exp.Query) else ()):
+            left, right = scopes.plain_cell(output), scopes.output_cell(union.right, i)
             if left and right:
                 pairs.append((left, right))
     for scope in scopes.all:
@@ -190,7 +191,7 @@ def column_pairs(scopes: Scopes) -> list[tuple[Cell, Cell]]:
     return [(a, b) for a, b in pairs if a != b]
 
 
-def _side(scopes: Scopes, node: exp.Expression) -> Cell | None:
+def _side(scopes: Scopes, node: exp.Expr) -> Cell | None:
     if isinstance(node, exp.Subquery):
         return scopes.output_cell(node, 0)
     if isinstance(node, exp.Any | exp.All):
@@ -207,5 +208,5 @@ def _using_pairs(scopes: Scopes, scope: Scope) -> list[tuple[Cell, Cell]]:
             names = sorted(scopes.columns.get(join.this.name.lower(), set()))
         for name in names:
             holders = [(t, name) for t in joined if name in scopes.columns[t]]
-            pairs += list(zip(holders, holders[1:], strict=False))
+            pairs += list(itertools.pairwise(holders))
     return pairs

@@ -6,13 +6,16 @@ conditions on single cells, equalities tie cells together, and each tie is given
 
 from __future__ import annotations
 
+import itertools
 import random
+from dataclasses import replace
 
 from sqlglot import exp
 
 from harness.suite.builder import Builder, Row
 from harness.suite.conditions import Condition, Constant, condition
 from harness.suite.pools import Pools
+from harness.suite.schema import Column
 from harness.suite.scopes import Cell, Scope, Scopes, boolean_parts
 from harness.suite.values import fitting, holds
 
@@ -23,7 +26,11 @@ Slot = tuple[int, str, str]
 class Wish:
     """The rows one round asks for: slots, what each must satisfy, and which are equal."""
 
-    def __init__(self, pools: Pools, rng: random.Random, pinned: dict[Slot, Constant] | None = None) -> None:
+    def __init__(
+        self, pools: Pools, rng: random.Random, pinned: dict[Slot, Constant] | None = None, fresh: bool = False
+    ) -> None:
+        """`pinned` fixes slots; `fresh` gives ties that no predicate asks about a value no row has yet."""
+        self.fresh = fresh
         self.pools = pools
         self.scopes: Scopes = pools.scopes
         self.rng = rng
@@ -50,6 +57,22 @@ class Wish:
         for i, leaf in enumerate(leaves):
             self._want(leaf, i != wrong, scope, depth)
         self._natural(scope)
+
+    def include_having(self, scope: Scope, lone: bool) -> None:
+        """What HAVING asks of an aggregate, asked of the single values: true, or now and then false.
+
+        A group whose values are alike has them as its average, least and greatest; a lone row's value is its sum.
+        """
+        having = scope.node.args.get("having")
+        for leaf in _conjuncts(having.this) if having is not None else ():
+            made = condition(leaf, self.scopes)
+            column = leaf.find(exp.Column)
+            if made is None or column is None or made.measure not in ("avg", "min", "max", *(("sum",) if lone else ())):
+                continue
+            slot = self.slot(column)
+            if slot is not None:
+                asked = replace(made, measure="value")
+                self._conditions.setdefault(slot, []).append((asked, self.rng.random() < 0.7))
 
     def rows(self, builder: Builder) -> list[tuple[str, Row, tuple[int, str]]]:
         """(table, wanted values, member) with one value for each tie."""
@@ -85,7 +108,7 @@ class Wish:
             return (place.index, alias, cell[1])
         return next(((m[0], m[1], cell[1]) for m, table in reversed(self.members.items()) if table == cell[0]), None)
 
-    def _column(self, cell: Cell):  # type: ignore[no-untyped-def]
+    def _column(self, cell: Cell) -> Column | None:
         table = self.pools.schema.table(cell[0])
         return table.column(cell[1]) if table else None
 
@@ -101,6 +124,10 @@ class Wish:
                 return self.pinned[slot]
         asked = [c for s in tied for c in self._conditions.get(s, ())]
         cells = [(self.members[s[:2]], s[2]) for s in tied if s[:2] in self.members]
+        if self.fresh and cells and len(tied) > 1 and not asked:
+            column = self._column(cells[0])
+            if column is not None:
+                return builder.never_seen(cells[0], column)
         candidates = [v for cell in cells for v in self.pools.pool(cell).special]
         candidates += [v for cell in cells for v in self.pools.pool(cell).plain[: builder.recipe.domain + 2]]
         if any(not truth for _, truth in asked) and self.rng.random() < builder.recipe.nulls:
@@ -113,7 +140,7 @@ class Wish:
         good = [v for v in candidates if sum(holds(c, v) == truth for c, truth in asked) == best]
         return good[self.rng.randrange(len(good))]
 
-    def _want(self, node: exp.Expression, truth: bool, scope: Scope, depth: int) -> None:
+    def _want(self, node: exp.Expr, truth: bool, scope: Scope, depth: int) -> None:
         if isinstance(node, exp.Paren):
             self._want(node.this, truth, scope, depth)
         elif isinstance(node, exp.Not):
@@ -139,7 +166,7 @@ class Wish:
         else:
             self._leaf(node, truth)
 
-    def _leaf(self, node: exp.Expression, truth: bool) -> None:
+    def _leaf(self, node: exp.Expr, truth: bool) -> None:
         made = condition(node, self.scopes)
         column = node.find(exp.Column)
         if made is None or column is None:
@@ -149,7 +176,7 @@ class Wish:
             self._conditions.setdefault(slot, []).append((made, truth))
 
     def _subquery(
-        self, query: exp.Expression, truth: bool, outer: exp.Expression | None, scope: Scope, depth: int
+        self, query: exp.Expr, truth: bool, outer: exp.Expr | None, scope: Scope, depth: int
     ) -> None:
         """The inner rows too; tied to the outer column where membership is wanted."""
         if not truth and self.rng.random() < 0.5:
@@ -173,11 +200,11 @@ class Wish:
                 names = sorted(self.scopes.columns.get(join.this.name.lower(), set()))
             for name in names:
                 holders = [a for a, t in aliases if name in self.scopes.columns[t]]
-                for first, second in zip(holders, holders[1:], strict=False):
+                for first, second in itertools.pairwise(holders):
                     self.tie((scope.index, first, name), (scope.index, second, name))
 
 
-def _conjuncts(node: exp.Expression) -> list[exp.Expression]:
+def _conjuncts(node: exp.Expr) -> list[exp.Expr]:
     if isinstance(node, exp.Paren):
         return _conjuncts(node.this)
     if isinstance(node, exp.And):

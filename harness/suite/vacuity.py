@@ -11,7 +11,7 @@ from harness.suite.schema import Schema
 _WORK = ("where", "group", "having", "joins", "distinct", "limit", "qualify")
 
 
-def trivial_queries(tree: exp.Expression, schema: Schema, others: Sequence[str] = ()) -> list[str]:
+def trivial_queries(tree: exp.Expr, schema: Schema, others: Sequence[str] = ()) -> list[str]:
     """SELECT * of each table (unless that is what the gold is), the empty result, and golds of other items.
 
     A constant needs no statement here: the gold tells itself from every constant by answering differently twice.
@@ -24,7 +24,7 @@ def trivial_queries(tree: exp.Expression, schema: Schema, others: Sequence[str] 
     return queries + [sql for sql in dict.fromkeys(others) if sql.strip().rstrip(";").lower() != own]
 
 
-def _is_plain(tree: exp.Expression) -> bool:
+def _is_plain(tree: exp.Expr) -> bool:
     if not isinstance(tree, exp.Select) or any(tree.args.get(part) for part in _WORK):
         return False
     return tree.find(exp.AggFunc, exp.Window, exp.Subquery) is None

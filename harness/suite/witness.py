@@ -15,6 +15,7 @@ from dataclasses import replace
 from sqlglot import exp
 
 from harness.suite.builder import Builder, Recipe, Row
+from harness.suite.conditions import Constant
 from harness.suite.pools import Pools
 from harness.suite.schema import Schema, Table, quote
 from harness.suite.scopes import Scope
@@ -27,7 +28,7 @@ Strategy = Callable[[Builder, "Plan"], None]
 class Plan:
     """What is known of an item before any witness is made: pools, and the SELECTs worth rows of their own."""
 
-    def __init__(self, schema: Schema, gold: exp.Expression, others: tuple[exp.Expression, ...] = ()) -> None:
+    def __init__(self, schema: Schema, gold: exp.Expr, others: tuple[exp.Expr, ...] = ()) -> None:
         self.schema = schema
         self.pools = Pools(schema, (gold, *others))
         scopes = self.pools.scopes
@@ -87,8 +88,9 @@ def distinct_values(builder: Builder, plan: Plan) -> None:
 
 
 def few_values(builder: Builder, plan: Plan) -> None:
-    """Few values: ties, duplicates, large groups, keys matched many times."""
-    builder.recipe = replace(builder.recipe, domain=2, special=0.4, nulls=0.0)
+    """One or two values a column: ties, duplicates, averages that are values, keys matched many times."""
+    domain = builder.rng.choice((1, 2))
+    builder.recipe = replace(builder.recipe, domain=domain, special=0.0 if domain == 1 else 0.4, nulls=0.0)
     _tuples(builder, plan, rounds=3, flip=0.4)
     _noise(builder, plan, 10)
     for name in plan.used:
@@ -98,14 +100,15 @@ def few_values(builder: Builder, plan: Plan) -> None:
 
 def missing_values(builder: Builder, plan: Plan) -> None:
     """NULL wherever it may stand, and keys without a partner."""
-    builder.recipe = replace(builder.recipe, domain=4, nulls=0.3, unmatched=0.4)
+    builder.recipe = replace(builder.recipe, domain=4, nulls=0.35, unmatched=0.4)
     _tuples(builder, plan, rounds=4, flip=0.4)
     _noise(builder, plan, 8)
 
 
 def group_sizes(builder: Builder, plan: Plan) -> None:
     """Groups of one, of many, and of each size the gold asks about, one less and one more."""
-    builder.recipe = replace(builder.recipe, domain=8, nulls=0.0, wide=True, unmatched=0.0, max_rows=_room(plan))
+    nulls = builder.rng.choice((0.0, 0.25))
+    builder.recipe = replace(builder.recipe, domain=8, nulls=nulls, wide=True, unmatched=0.0, max_rows=_room(plan))
     asked = sorted({n + d for n in plan.sizes for d in (-1, 0, 1) if n + d > 0})[:6] or [1, 2, 4, 3]
     for scope in plan.starts:
         for size in asked:
@@ -115,7 +118,8 @@ def group_sizes(builder: Builder, plan: Plan) -> None:
 
 def ranked(builder: Builder, plan: Plan) -> None:
     """More groups than a LIMIT lets pass, each of another size, all true."""
-    builder.recipe = replace(builder.recipe, domain=10, nulls=0.0, wide=True, unmatched=0.05, max_rows=_room(plan))
+    nulls = builder.rng.choice((0.0, 0.2))
+    builder.recipe = replace(builder.recipe, domain=10, nulls=nulls, wide=True, unmatched=0.05, max_rows=_room(plan))
     for scope in plan.starts:
         if scope.node.args.get("group") is None and not plan.sizes:
             for _ in range(plan.cut + 4):
@@ -128,11 +132,15 @@ def ranked(builder: Builder, plan: Plan) -> None:
 
 def unmatched(builder: Builder, plan: Plan) -> None:
     """Parents without children and, where the schema lets them, children without parents."""
-    builder.recipe = replace(builder.recipe, domain=6, nulls=0.02, unmatched=0.7)
-    for name in plan.used:
-        builder.fill(name, 4)
-    _tuples(builder, plan, rounds=3, flip=0.2)
-    _noise(builder, plan, 7)
+    nulls = builder.rng.choice((0.02, 0.4))
+    builder.recipe = replace(builder.recipe, domain=8, nulls=nulls, unmatched=0.5, wide=True, max_rows=_room(plan))
+    sizes = [n + d for n in plan.sizes[:2] for d in (0, 1) if n + d > 0] or [1, 2, 3]
+    for scope in plan.starts:
+        for i, size in enumerate(sizes):
+            for lonely in range(min(len(scope.tables()), 3)):
+                _group(builder, plan, scope, size, flip=0.0, without=lonely)
+            _group(builder, plan, scope, sizes[-1 - i], flip=0.1)
+    _noise(builder, plan, 2)
 
 
 def shipped(builder: Builder, plan: Plan) -> None:
@@ -183,13 +191,14 @@ def _tuples(builder: Builder, plan: Plan, rounds: int, flip: float) -> None:
             _together(builder, plan)
 
 
-def _group(builder: Builder, plan: Plan, scope: Scope, size: int, flip: float) -> None:
-    """`size` joined tuples that fall into one group of the scope."""
-    pinned: dict[Slot, object] = {}
+def _group(builder: Builder, plan: Plan, scope: Scope, size: int, flip: float, without: int = -1) -> None:
+    """`size` joined tuples that fall into one group of the scope, all lacking the table number `without`."""
+    pinned: dict[Slot, Constant] = {}
     for _ in range(size):
-        wish = Wish(plan.pools, builder.rng, dict(pinned))  # type: ignore[arg-type]
+        wish = Wish(plan.pools, builder.rng, dict(pinned), fresh=without >= 0)
         wish.include(scope, flip)
-        placed = _place(builder, wish)
+        wish.include_having(scope, lone=size == 1)
+        placed = _place(builder, wish, without)
         for slot in group_slots(wish, scope):
             row = placed.get(slot[:2])
             if row is not None and slot[2] in row:
@@ -212,9 +221,12 @@ def _together(builder: Builder, plan: Plan) -> None:
     _place(builder, wish)
 
 
-def _place(builder: Builder, wish: Wish) -> dict[tuple[int, str], Row]:
+def _place(builder: Builder, wish: Wish, without: int = -1) -> dict[tuple[int, str], Row]:
     placed: dict[tuple[int, str], Row] = {}
-    for table, row, member in wish.rows(builder):
+    for i, (table, row, member) in enumerate(wish.rows(builder)):
+        if i == without:
+            placed[member] = row
+            continue
         made = builder.add(table, row)
         if made is not None:
             placed[member] = made
@@ -247,5 +259,5 @@ def _room(plan: Plan) -> int:
     return min(30 + 3 * max(plan.sizes, default=0) + 2 * plan.cut, 220)
 
 
-def _whole(node: exp.Expression | None) -> int:
+def _whole(node: exp.Expr | None) -> int:
     return int(str(node.this)) if isinstance(node, exp.Literal) and str(node.this).isdigit() else 0

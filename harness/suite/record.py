@@ -1,0 +1,84 @@
+"""A suite as a value: its witnesses, how much they tell, and the key under which it is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+
+import duckdb
+import sqlglot
+
+from harness.suite.schema import Schema
+
+VERSION = 1
+"""Raised whenever the same item would get other witnesses: part of every cache key."""
+
+@dataclass(frozen=True, slots=True)
+class SuiteSettings:
+    """How hard a suite is searched for."""
+
+    max_witnesses: int = 8
+    candidates: int = 40
+    """Witnesses tried at most."""
+    patience: int = 15
+    """Stop after so many witnesses in a row that told nothing new."""
+    max_neighbours: int = 60
+    deadline_seconds: float = 2.0
+    """A statement is interrupted after this long; witnesses have thirty rows, so only runaways meet it."""
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """The kept witnesses of one item, and how much they tell."""
+
+    schema: str = ""
+    """CREATE statements in DuckDB's words: the tables the witnesses fill."""
+    witnesses: tuple[str, ...] = ()
+    """Each: INSERT statements (one script) that fill EMPTY tables of the item's schema."""
+    strategies: tuple[str, ...] = ()
+    """How each witness was made."""
+    neighbours: int = 0
+    """Neighbours that bind on the schema."""
+    killable: int = 0
+    """Neighbours that some tried witness told from the gold."""
+    killed: int = 0
+    """Neighbours that a kept witness tells from the gold."""
+    discriminating: bool = False
+    """The kept witnesses tell the gold from every trivial query."""
+    tried: int = 0
+    rejected: int = 0
+    """Witnesses on which the gold failed, or had no answer of its own."""
+    violations: int = 0
+    """Witnesses DuckDB refused for a constraint."""
+    survivors: tuple[str, ...] = field(default=())
+    """`rule: statement` of neighbours no kept witness tells from the gold."""
+    reason: str = ""
+    """Why there are no witnesses; empty where there are."""
+
+    @property
+    def databases(self) -> tuple[str, ...]:
+        """Each witness as a whole database: the statements that make its tables and fill them."""
+        return tuple(f"{self.schema}\n{witness}" for witness in self.witnesses)
+
+    def to_json(self) -> str:
+        """One JSON document, the same bytes for the same suite."""
+        return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Suite:
+        """A suite read back; raises ValueError, KeyError or TypeError where the text is not one."""
+        facts = json.loads(text)
+        if not isinstance(facts, dict):
+            raise TypeError("a suite is a JSON object")
+        for name in ("witnesses", "strategies", "survivors"):
+            facts[name] = tuple(facts[name])
+        return cls(**facts)
+
+
+def suite_key(schema: Schema, gold_sql: str, settings: SuiteSettings, others: Sequence[str] = ()) -> str:
+    """Hex digest of everything a suite depends on."""
+    facts = (VERSION, duckdb.__version__, sqlglot.__version__, schema.digest, gold_sql, sorted(asdict(settings).items()), tuple(others))
+    return hashlib.sha256(repr(facts).encode()).hexdigest()
