@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import duckdb
 
-from harness.answer import Table, fetch
+from harness.answer import Table
+from harness.answer import query as fetch_query
 from harness.sandbox.watchdog import Watchdog
 from harness.sqltext import Kind, kind_of_types
 
@@ -28,7 +29,6 @@ _REFUSED = re.compile(
     re.IGNORECASE,
 )
 _CONFIG: dict[str, str | bool | int | list[str]] = {
-    "threads": 1,
     "enable_external_access": False,
     "temp_directory": "",
     "autoinstall_known_extensions": False,
@@ -80,6 +80,7 @@ class EngineSettings:
     statements: tuple[str, ...] = ()
     """Run before the configuration is locked: a dialect's meaning."""
     clock: str = CLOCK
+    threads: int = 1
 
 
 def failure_of(error: BaseException) -> Failure:
@@ -92,7 +93,7 @@ class Engine:
     """One locked DuckDB in memory."""
 
     def __init__(self, settings: EngineSettings, watchdog: Watchdog) -> None:
-        config = {**_CONFIG, "memory_limit": f"{settings.memory_bytes // 2**20}MiB"}
+        config = {**_CONFIG, "threads": settings.threads, "memory_limit": f"{settings.memory_bytes // 2**20}MiB"}
         self.connection = duckdb.connect(":memory:", config=config)
         self._watchdog = watchdog
         setup = (*settings.statements, *_clock_macros(settings.clock), "SET lock_configuration = true")
@@ -117,7 +118,7 @@ class Engine:
         self._watchdog.start(self.connection, seconds)
         begun = time.perf_counter()
         try:
-            return fetch(self.connection.execute(sql), max_rows), time.perf_counter() - begun
+            return fetch_query(self.connection, sql, max_rows), time.perf_counter() - begun
         except Exception as error:
             raise failure_of(error) from None
         finally:

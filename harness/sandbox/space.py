@@ -8,6 +8,7 @@ where a failed statement harms nothing. A database file is copied in once and ke
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, cast
 
 from harness.answer import Table
@@ -15,7 +16,9 @@ from harness.dialect import Catalog, materialise_sqlite, read_catalog, translate
 from harness.sandbox.engine import BINDING, PLACES, Engine, Failure
 from harness.sqltext import Kind, statement_kind
 
-_ATTACHED = "work"
+_ATTACHED, _SHUFFLED = "work", "shuffled"
+_TABLES = "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database() AND NOT internal"
+_VIEWS = "SELECT sql FROM duckdb_views() WHERE database_name = current_database() AND NOT internal"
 
 
 class Space:
@@ -92,16 +95,38 @@ class Space:
     def state(self, seconds: float) -> dict[str, Table]:
         """Every table and view by name, with its rows."""
         names, _ = self.engine.query(
-            "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database() AND NOT internal "
-            "UNION ALL SELECT view_name FROM duckdb_views() WHERE database_name = current_database() AND NOT internal",
+            f"{_TABLES} UNION ALL {_VIEWS.replace('SELECT sql', 'SELECT view_name')}",
             seconds,
             self._max_rows,
         )
         found: dict[str, Table] = {}
         for (name,) in names.rows:
-            quoted = str(name).replace('"', '""')
-            found[name] = self.engine.query(f'SELECT * FROM "{quoted}"', seconds, self._max_rows)[0]
+            found[name] = self.engine.query(f"SELECT * FROM {_quoted(name)}", seconds, self._max_rows)[0]
         return found
+
+    @contextmanager
+    def shuffled(self, seed: int) -> Iterator[None]:
+        """Unqualified names mean copies of the tables whose rows were put in another order; constraints are left out."""
+        home = self._home()
+        tables, _ = self.engine.query(_TABLES, self._seconds, self._max_rows)
+        views, _ = self.engine.query(_VIEWS, self._seconds, self._max_rows)
+        self.engine.run(f"ATTACH ':memory:' AS {_SHUFFLED}", self._seconds)
+        try:
+            self.engine.run(f"USE {_SHUFFLED}", self._seconds)
+            for (name,) in tables.rows:
+                source = f"{home}.main.{_quoted(name)}"
+                order = f"hash(rowid + {seed})"
+                self.engine.run(f"CREATE TABLE {_quoted(name)} AS SELECT * FROM {source} ORDER BY {order}", self._seconds)
+            for (definition,) in views.rows:
+                self.engine.run(definition, self._seconds)
+            yield
+        finally:
+            self.engine.run(f"USE {home}", self._seconds)
+            self.engine.run(f"DETACH {_SHUFFLED}", self._seconds)
+
+    def _home(self) -> str:
+        """Name of the database that holds the tables, committed."""
+        raise NotImplementedError
 
     def rewind(self) -> None:
         """The tables as they were before any `write`."""
@@ -135,6 +160,10 @@ class Space:
             self._begin()
             for sql in self._written:
                 self.engine.run(sql, self._seconds)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 class ScriptSpace(Space):
@@ -195,6 +224,11 @@ class ScriptSpace(Space):
             self._undo()
             self.load(self.statements)
 
+    def _home(self) -> str:
+        if not self._attached:
+            self._mend()
+        return _ATTACHED
+
     def _begin(self) -> None:
         if self._attached:
             super()._begin()
@@ -227,6 +261,9 @@ class FileSpace(Space):
         self.engine.run(f"ATTACH ':memory:' AS {self._name}", self._seconds)
         self.engine.run(f"USE {self._name}", self._seconds)
         self.catalog = materialise_sqlite(path, self.engine.connection)
+
+    def _home(self) -> str:
+        return self._name
 
     def enter(self) -> None:
         """Make unqualified names mean this database's tables."""

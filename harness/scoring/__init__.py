@@ -4,7 +4,8 @@
     audit(items, settings)          # the benchmark before anybody is scored
 """
 
+from harness.scoring.audit import FINDINGS, Audit, audit
 from harness.scoring.score import score, score_with, verdict_of
 from harness.scoring.settings import ScoreSettings
 
-__all__ = ["ScoreSettings", "score", "score_with", "verdict_of"]
+__all__ = ["FINDINGS", "Audit", "ScoreSettings", "audit", "score", "score_with", "verdict_of"]

@@ -23,10 +23,13 @@ _SEES_ALL = re.compile(r"information_schema|duckdb_\w+|pragma_|pg_|\bshow\b|sqli
 class Desk:
     """Lends one `Space` at a time."""
 
-    def __init__(self, settings: ScoreSettings, watchdog: Watchdog) -> None:
+    def __init__(self, settings: ScoreSettings, watchdog: Watchdog, *, threads: int = 1) -> None:
         self._settings, self._watchdog = settings, watchdog
         self._engine_settings = EngineSettings(
-            memory_bytes=settings.memory_bytes // 2, statements=settings_of(settings.dialects), clock=settings.clock
+            memory_bytes=settings.memory_bytes // 2,
+            statements=settings_of(settings.dialects),
+            clock=settings.clock,
+            threads=threads,
         )
         self._engine: Engine | None = None
         self._files: OrderedDict[str, FileSpace] = OrderedDict()
