@@ -14,12 +14,12 @@ _FLIP = {exp.GT: exp.LT, exp.LT: exp.GT, exp.GTE: exp.LTE, exp.LTE: exp.GTE}
 _NEGATION = {exp.EQ: exp.NEQ, exp.NEQ: exp.EQ, exp.GT: exp.LTE, exp.LTE: exp.GT, exp.GTE: exp.LT, exp.LT: exp.GTE}
 
 
-def _pick(rng: random.Random, tree: exp.Expression, *kinds: type[exp.Expression]) -> exp.Expression | None:
+def _pick(rng: random.Random, tree: exp.Expr, *kinds: type[exp.Expr]) -> exp.Expr | None:
     found = list(tree.find_all(*kinds))
     return rng.choice(found) if found else None
 
 
-def swap_operands(tree: exp.Expression, rng: random.Random) -> bool:
+def swap_operands(tree: exp.Expr, rng: random.Random) -> bool:
     node = _pick(rng, tree, exp.And, exp.Or, exp.EQ, exp.NEQ, exp.Add, exp.Mul)
     if node is None:
         return False
@@ -29,7 +29,7 @@ def swap_operands(tree: exp.Expression, rng: random.Random) -> bool:
     return True
 
 
-def flip_comparison(tree: exp.Expression, rng: random.Random) -> bool:
+def flip_comparison(tree: exp.Expr, rng: random.Random) -> bool:
     node = _pick(rng, tree, *_FLIP)
     if node is None:
         return False
@@ -37,7 +37,7 @@ def flip_comparison(tree: exp.Expression, rng: random.Random) -> bool:
     return True
 
 
-def negate_twice(tree: exp.Expression, rng: random.Random) -> bool:
+def negate_twice(tree: exp.Expr, rng: random.Random) -> bool:
     node = _pick(rng, tree, *_NEGATION)
     if node is None or isinstance(node.parent, exp.Join):
         return False
@@ -46,7 +46,7 @@ def negate_twice(tree: exp.Expression, rng: random.Random) -> bool:
     return True
 
 
-def write_out_between(tree: exp.Expression, rng: random.Random) -> bool:
+def write_out_between(tree: exp.Expr, rng: random.Random) -> bool:
     node = _pick(rng, tree, exp.Between)
     if node is None or not isinstance(node.args["low"], exp.Literal) or not isinstance(node.args["high"], exp.Literal):
         return False
@@ -56,8 +56,10 @@ def write_out_between(tree: exp.Expression, rng: random.Random) -> bool:
     return True
 
 
-def in_of_one(tree: exp.Expression, rng: random.Random) -> bool:
-    found = [n for n in tree.find_all(exp.EQ) if isinstance(n.expression, exp.Literal) and isinstance(n.this, exp.Column)]
+def in_of_one(tree: exp.Expr, rng: random.Random) -> bool:
+    found = [
+        n for n in tree.find_all(exp.EQ) if isinstance(n.expression, exp.Literal) and isinstance(n.this, exp.Column)
+    ]
     if not found:
         return False
     node = rng.choice(found)
@@ -65,7 +67,7 @@ def in_of_one(tree: exp.Expression, rng: random.Random) -> bool:
     return True
 
 
-def parentheses(tree: exp.Expression, rng: random.Random) -> bool:
+def parentheses(tree: exp.Expr, rng: random.Random) -> bool:
     node = _pick(rng, tree, exp.EQ, exp.GT, exp.LT, exp.And, exp.Or, exp.Like)
     if node is None:
         return False
@@ -73,14 +75,14 @@ def parentheses(tree: exp.Expression, rng: random.Random) -> bool:
     return True
 
 
-def count_of_one(tree: exp.Expression, rng: random.Random) -> bool:
+def count_of_one(tree: exp.Expr, rng: random.Random) -> bool:
     found = [node for node in tree.find_all(exp.Count) if isinstance(node.this, exp.Star)]
     for node in found:
         node.set("this", exp.Literal.number(1))
     return bool(found)
 
 
-def name_outputs(tree: exp.Expression, rng: random.Random) -> bool:
+def name_outputs(tree: exp.Expr, rng: random.Random) -> bool:
     if not isinstance(tree, exp.Select):
         return False
     fresh = [
@@ -96,7 +98,7 @@ def name_outputs(tree: exp.Expression, rng: random.Random) -> bool:
     return True
 
 
-def rename_tables(tree: exp.Expression, rng: random.Random) -> bool:
+def rename_tables(tree: exp.Expr, rng: random.Random) -> bool:
     changed = False
     for select in tree.find_all(exp.Select):
         owners = {t.alias.lower(): t for t in _tables(select) if t.alias}
@@ -114,12 +116,12 @@ def rename_tables(tree: exp.Expression, rng: random.Random) -> bool:
     return changed
 
 
-def _tables(select: exp.Select) -> list[exp.Expression]:
+def _tables(select: exp.Select) -> list[exp.Expr]:
     start = select.args.get("from_")
     return ([start.this] if start else []) + [join.this for join in select.args.get("joins") or ()]
 
 
-def comma_join(tree: exp.Expression, rng: random.Random) -> bool:
+def comma_join(tree: exp.Expr, rng: random.Random) -> bool:
     changed = False
     for select in tree.find_all(exp.Select):
         joins = select.args.get("joins") or []
@@ -136,13 +138,18 @@ def comma_join(tree: exp.Expression, rng: random.Random) -> bool:
     return changed
 
 
-def reverse_joins(tree: exp.Expression, rng: random.Random) -> bool:
+def reverse_joins(tree: exp.Expr, rng: random.Random) -> bool:
     """FROM a JOIN b ON c -> FROM b JOIN a ON c."""
     for select in tree.find_all(exp.Select):
         joins = select.args.get("joins") or []
         outer = any(j.side or j.args.get("using") or j.method for j in joins)
         tables = [t.name.lower() for t in _tables(select)]
-        if len(joins) != 1 or outer or len(set(tables)) != 2 or any(e.is_star for e in select.expressions if not isinstance(e, exp.Count)):
+        if (
+            len(joins) != 1
+            or outer
+            or len(set(tables)) != 2
+            or any(e.is_star for e in select.expressions if not isinstance(e, exp.Count))
+        ):
             continue
         if select.args.get("limit") and not select.args.get("order"):
             continue
@@ -155,11 +162,12 @@ def reverse_joins(tree: exp.Expression, rng: random.Random) -> bool:
 
 def random_case(sql: str, rng: random.Random) -> str:
     return "".join(
-        rng.choice((token.text.upper(), token.text.lower())) if token.kind == WORD else token.text for token in scan(sql)
+        rng.choice((token.text.upper(), token.text.lower())) if token.kind == WORD else token.text
+        for token in scan(sql)
     )
 
 
-SPELLINGS: tuple[Callable[[exp.Expression, random.Random], bool], ...] = (
+SPELLINGS: tuple[Callable[[exp.Expr, random.Random], bool], ...] = (
     swap_operands, flip_comparison, negate_twice, write_out_between, in_of_one, parentheses, count_of_one,
     name_outputs, rename_tables, comma_join, reverse_joins,
 )  # fmt: skip
@@ -181,16 +189,18 @@ def respell(sql: str, rng: random.Random, changes: int = 3, dialect: str = "sqli
 # near-misses --------------------------------------------------------------------------------------------------------
 
 
-def other_constant(tree: exp.Expression, rng: random.Random) -> bool:
+def other_constant(tree: exp.Expr, rng: random.Random) -> bool:
     found = [n for n in tree.find_all(exp.Literal) if n.find_ancestor(exp.Where, exp.Having)]
     if not found:
         return False
     node = rng.choice(found)
-    node.replace(exp.Literal.string(node.name + "x") if node.is_string else exp.Literal.number(int(float(node.name)) + 1))
+    node.replace(
+        exp.Literal.string(node.name + "x") if node.is_string else exp.Literal.number(int(float(node.name)) + 1)
+    )
     return True
 
 
-def other_comparison(tree: exp.Expression, rng: random.Random) -> bool:
+def other_comparison(tree: exp.Expr, rng: random.Random) -> bool:
     node = _pick(rng, tree, exp.GT, exp.LT, exp.GTE, exp.LTE)
     if node is None:
         return False
@@ -199,7 +209,7 @@ def other_comparison(tree: exp.Expression, rng: random.Random) -> bool:
     return True
 
 
-def other_aggregate(tree: exp.Expression, rng: random.Random) -> bool:
+def other_aggregate(tree: exp.Expr, rng: random.Random) -> bool:
     node = _pick(rng, tree, exp.Max, exp.Min, exp.Avg, exp.Sum)
     if node is None:
         return False
@@ -210,7 +220,7 @@ def other_aggregate(tree: exp.Expression, rng: random.Random) -> bool:
     return True
 
 
-def other_direction(tree: exp.Expression, rng: random.Random) -> bool:
+def other_direction(tree: exp.Expr, rng: random.Random) -> bool:
     node = _pick(rng, tree, exp.Ordered)
     if node is None:
         return False
@@ -219,14 +229,14 @@ def other_direction(tree: exp.Expression, rng: random.Random) -> bool:
     return True
 
 
-def toggle_distinct(tree: exp.Expression, rng: random.Random) -> bool:
+def toggle_distinct(tree: exp.Expr, rng: random.Random) -> bool:
     if not isinstance(tree, exp.Select):
         return False
     tree.set("distinct", None if tree.args.get("distinct") else exp.Distinct())
     return True
 
 
-def and_to_or(tree: exp.Expression, rng: random.Random) -> bool:
+def and_to_or(tree: exp.Expr, rng: random.Random) -> bool:
     node = _pick(rng, tree, exp.And, exp.Or)
     if node is None or node.this.sql() == node.expression.sql():
         return False
@@ -235,7 +245,7 @@ def and_to_or(tree: exp.Expression, rng: random.Random) -> bool:
     return True
 
 
-def outer_join(tree: exp.Expression, rng: random.Random) -> bool:
+def outer_join(tree: exp.Expr, rng: random.Random) -> bool:
     found = [join for join in tree.find_all(exp.Join) if join.args.get("on") and not join.side]
     if not found:
         return False
@@ -245,7 +255,7 @@ def outer_join(tree: exp.Expression, rng: random.Random) -> bool:
     return True
 
 
-def other_limit(tree: exp.Expression, rng: random.Random) -> bool:
+def other_limit(tree: exp.Expr, rng: random.Random) -> bool:
     node = _pick(rng, tree, exp.Limit)
     if node is None or not isinstance(node.expression, exp.Literal):
         return False
@@ -253,7 +263,7 @@ def other_limit(tree: exp.Expression, rng: random.Random) -> bool:
     return True
 
 
-def other_set_operator(tree: exp.Expression, rng: random.Random) -> bool:
+def other_set_operator(tree: exp.Expr, rng: random.Random) -> bool:
     node = _pick(rng, tree, exp.Union, exp.Intersect, exp.Except)
     if node is None:
         return False
@@ -262,14 +272,14 @@ def other_set_operator(tree: exp.Expression, rng: random.Random) -> bool:
     return node.parent is not None
 
 
-def fewer_outputs(tree: exp.Expression, rng: random.Random) -> bool:
+def fewer_outputs(tree: exp.Expr, rng: random.Random) -> bool:
     if not isinstance(tree, exp.Select) or len(tree.expressions) < 2:
         return False
     tree.set("expressions", tree.expressions[:-1])
     return True
 
 
-NEAR_MISSES: tuple[Callable[[exp.Expression, random.Random], bool], ...] = (
+NEAR_MISSES: tuple[Callable[[exp.Expr, random.Random], bool], ...] = (
     other_constant, other_comparison, other_aggregate, other_direction, toggle_distinct, and_to_or, outer_join,
     other_limit, other_set_operator, fewer_outputs,
 )  # fmt: skip

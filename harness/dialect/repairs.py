@@ -26,14 +26,14 @@ class Repair:
 
     name: str
     allowed: Callable[[Profile], bool]
-    apply: Callable[[exp.Expression, Resolver, Profile], bool]
+    apply: Callable[[exp.Expr, Resolver, Profile], bool]
 
 
 def _is_double_quoted(column: exp.Column) -> bool:
     return isinstance(column.this, exp.Identifier) and bool(column.this.args.get("quoted")) and not column.table
 
 
-def double_quoted_string(tree: exp.Expression, resolver: Resolver, profile: Profile) -> bool:
+def double_quoted_string(tree: exp.Expr, resolver: Resolver, profile: Profile) -> bool:
     """A double-quoted word that is no column in its scope is a string."""
     changed = False
     for column in list(tree.find_all(exp.Column)):
@@ -43,7 +43,7 @@ def double_quoted_string(tree: exp.Expression, resolver: Resolver, profile: Prof
     return changed
 
 
-def _own(node: exp.Expression, kinds: tuple[type[exp.Expression], ...]) -> Iterator[exp.Expression]:
+def _own(node: exp.Expr, kinds: tuple[type[exp.Expr], ...]) -> Iterator[exp.Expr]:
     """Nodes of these kinds below `node`, subqueries and whatever lies below such a node left out."""
     if isinstance(node, kinds):
         yield node
@@ -54,7 +54,7 @@ def _own(node: exp.Expression, kinds: tuple[type[exp.Expression], ...]) -> Itera
         yield from _own(child, kinds)
 
 
-def _aggregates(nodes: list[exp.Expression]) -> list[exp.Expression]:
+def _aggregates(nodes: list[exp.Expr]) -> list[exp.Expr]:
     found = [one for node in nodes for one in _own(node, (exp.AggFunc, exp.Window))]
     return [one for one in found if not isinstance(one, exp.Window)]
 
@@ -63,7 +63,7 @@ def _key(column: exp.Column) -> tuple[str, str]:
     return column.table.lower(), column.name.lower()
 
 
-def bare_column(tree: exp.Expression, resolver: Resolver, profile: Profile) -> bool:
+def bare_column(tree: exp.Expr, resolver: Resolver, profile: Profile) -> bool:
     """A column outside GROUP BY and aggregates takes the value of the group's first row.
 
     As in SQLite, beside a lone MIN or MAX it takes the value of the row that holds it.
@@ -105,17 +105,17 @@ def _bare_in(select: exp.Select, resolver: Resolver, profile: Profile) -> bool:
     return changed
 
 
-def _any_row(column: exp.Column, lone: exp.Expression | None) -> exp.Expression:
+def _any_row(column: exp.Column, lone: exp.Expr | None) -> exp.Expr:
     if lone is None:
         return exp.First(this=column.copy())
     name = "arg_min_null" if isinstance(lone, exp.Min) else "arg_max_null"
     return exp.Anonymous(this=name, expressions=[column.copy(), lone.this.copy()])
 
 
-def _bare_columns(part: exp.Expression, group_texts: set[str]) -> list[exp.Column]:
+def _bare_columns(part: exp.Expr, group_texts: set[str]) -> list[exp.Column]:
     found: list[exp.Column] = []
 
-    def visit(node: exp.Expression) -> None:
+    def visit(node: exp.Expr) -> None:
         if isinstance(node, (exp.AggFunc, exp.Query)) or node.sql() in group_texts:
             return
         if isinstance(node, exp.Column):
@@ -130,7 +130,7 @@ def _bare_columns(part: exp.Expression, group_texts: set[str]) -> list[exp.Colum
 
 
 def _group_keys(
-    group: exp.Expression | None, outputs: list[exp.Expression], aliases: dict[str, exp.Expression]
+    group: exp.Expr | None, outputs: list[exp.Expr], aliases: dict[str, exp.Expr]
 ) -> tuple[set[tuple[str, str]], set[str]]:
     """((table, column) of the grouping columns, texts of the grouping expressions)."""
     keys: set[tuple[str, str]] = set()
@@ -151,7 +151,7 @@ def _group_keys(
 
 
 def _expand_stars(select: exp.Select, resolver: Resolver) -> bool:
-    outputs: list[exp.Expression] = []
+    outputs: list[exp.Expr] = []
     for one in select.expressions:
         if not one.is_star or isinstance(one.unalias(), exp.Count):
             outputs.append(one)
@@ -168,7 +168,7 @@ def _expand_stars(select: exp.Select, resolver: Resolver) -> bool:
     return True
 
 
-def _as_number(node: exp.Expression) -> exp.Expression:
+def _as_number(node: exp.Expr) -> exp.Expr:
     """Text as SQLite and MySQL count it: its leading number, 0 where it has none."""
     leading = exp.Anonymous(this="regexp_extract", expressions=[node.copy(), exp.Literal.string(_NUMBER_PREFIX)])
     number = exp.Coalesce(
@@ -180,7 +180,7 @@ def _as_number(node: exp.Expression) -> exp.Expression:
     )
 
 
-def aggregate_over_text(tree: exp.Expression, resolver: Resolver, profile: Profile) -> bool:
+def aggregate_over_text(tree: exp.Expr, resolver: Resolver, profile: Profile) -> bool:
     """SUM, AVG and the like over a text column count its leading numbers."""
     changed = False
     for node in list(tree.find_all(exp.Sum, exp.Avg, exp.Abs, exp.Round, exp.Stddev, exp.Variance, exp.Neg)):
@@ -192,7 +192,7 @@ def aggregate_over_text(tree: exp.Expression, resolver: Resolver, profile: Profi
     return changed
 
 
-def arithmetic_over_text(tree: exp.Expression, resolver: Resolver, profile: Profile) -> bool:
+def arithmetic_over_text(tree: exp.Expr, resolver: Resolver, profile: Profile) -> bool:
     """+ - * / % over text count its leading numbers."""
     changed = False
     for node in list(tree.find_all(*_ARITHMETIC)):
@@ -203,34 +203,34 @@ def arithmetic_over_text(tree: exp.Expression, resolver: Resolver, profile: Prof
     return changed
 
 
-def _is_literal(node: exp.Expression) -> bool:
+def _is_literal(node: exp.Expr) -> bool:
     return isinstance(node.this if isinstance(node, (exp.Neg, exp.Paren)) else node, exp.Literal)
 
 
-def _literal_text(node: exp.Expression) -> exp.Expression:
+def _literal_text(node: exp.Expr) -> exp.Expr:
     sign = "-" if isinstance(node, exp.Neg) else ""
     text = (node.this if isinstance(node, (exp.Neg, exp.Paren)) else node).name
     return exp.Literal.string(sign + text)
 
 
-def _column_affinity(node: exp.Expression) -> bool:
+def _column_affinity(node: exp.Expr) -> bool:
     """Does SQLite give this operand a column's affinity?"""
     while isinstance(node, exp.Paren):
         node = node.this
     return isinstance(node, (exp.Column, exp.Cast))
 
 
-def _try_number(node: exp.Expression) -> exp.Expression:
+def _try_number(node: exp.Expr) -> exp.Expr:
     return exp.TryCast(this=node.copy(), to=exp.DataType.build("double"))
 
 
-def _as_text(node: exp.Expression) -> exp.Expression:
+def _as_text(node: exp.Expr) -> exp.Expr:
     if _is_literal(node):
         return _literal_text(node)
     return exp.Cast(this=node.copy(), to=exp.DataType.build("text"))
 
 
-def _agree(text: exp.Expression, number: exp.Expression, profile: Profile) -> None:
+def _agree(text: exp.Expr, number: exp.Expr, profile: Profile) -> None:
     """Brings one text and one number operand of a comparison to one type, in place."""
     if profile.text_affinity and _column_affinity(text) and not _column_affinity(number):
         number.replace(_as_text(number))
@@ -248,7 +248,7 @@ def _readable(text: str) -> bool:
     return text.strip().replace(".", "", 1).isdigit()
 
 
-def text_vs_number(tree: exp.Expression, resolver: Resolver, profile: Profile) -> bool:
+def text_vs_number(tree: exp.Expr, resolver: Resolver, profile: Profile) -> bool:
     """Text compared with a number: SQLite compares a text column as text, everything else as numbers."""
     changed = False
     for node in list(tree.find_all(*_COMPARISONS, exp.Between, exp.In)):
@@ -302,7 +302,7 @@ def _agree_in(node: exp.In, resolver: Resolver, profile: Profile) -> bool:
     return changed
 
 
-def text_function_over_number(tree: exp.Expression, resolver: Resolver, profile: Profile) -> bool:
+def text_function_over_number(tree: exp.Expr, resolver: Resolver, profile: Profile) -> bool:
     """LIKE, LENGTH, SUBSTR and the like take a number as its text."""
     changed = False
     kinds = (
@@ -319,13 +319,13 @@ def text_function_over_number(tree: exp.Expression, resolver: Resolver, profile:
     for node in list(tree.find_all(*kinds)):
         sides = [node.this, node.expression] if isinstance(node, (exp.Like, exp.ILike)) else [node.this]
         for side in sides:
-            if isinstance(side, exp.Expression) and resolver.class_of(side) in ("number", "other"):
+            if isinstance(side, exp.Expr) and resolver.class_of(side) in ("number", "other"):
                 side.replace(_as_text(side))
                 changed = True
     return changed
 
 
-def unsafe_cast(tree: exp.Expression, resolver: Resolver, profile: Profile) -> bool:
+def unsafe_cast(tree: exp.Expr, resolver: Resolver, profile: Profile) -> bool:
     """A CAST that fails on some row gives NULL there."""
     changed = False
     for node in list(tree.find_all(exp.Cast)):

@@ -43,7 +43,7 @@ _SAME = (
 _BOOLEAN = (exp.Predicate, exp.Connector, exp.Not, exp.Boolean)
 
 
-def sources(select: exp.Select) -> Iterator[tuple[str, exp.Expression]]:
+def sources(select: exp.Select) -> Iterator[tuple[str, exp.Expr]]:
     """(lower-cased alias, table or subquery) of everything in a SELECT's FROM."""
     start = select.args.get("from_")
     items = [start.this] if start is not None else []
@@ -56,9 +56,9 @@ def sources(select: exp.Select) -> Iterator[tuple[str, exp.Expression]]:
             yield join.this.alias_or_name.lower(), join.this
 
 
-def _common_table(node: exp.Expression, name: str) -> exp.Expression | None:
+def _common_table(node: exp.Expr, name: str) -> exp.Expr | None:
     """The query a WITH above `node` gives this name."""
-    at: exp.Expression | None = node
+    at: exp.Expr | None = node
     while at is not None:
         clause = at.args.get("with_")
         if clause is not None:
@@ -75,7 +75,7 @@ class Resolver:
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
 
-    def columns_of(self, source: exp.Expression) -> dict[str, exp.Expression | str] | None:
+    def columns_of(self, source: exp.Expr) -> dict[str, exp.Expr | str] | None:
         """Column -> its expression or DuckDB type; None where the source cannot be seen through."""
         if isinstance(source, exp.Table):
             common = _common_table(source, source.name.lower())
@@ -88,7 +88,7 @@ class Resolver:
             return self._projections(source)
         return None
 
-    def _projections(self, source: exp.Expression) -> dict[str, exp.Expression | str] | None:
+    def _projections(self, source: exp.Expr) -> dict[str, exp.Expr | str] | None:
         query = source.this
         while isinstance(query, (exp.SetOperation, exp.Subquery, exp.Paren)):
             query = query.this
@@ -96,7 +96,7 @@ class Resolver:
             return None
         alias = source.args.get("alias")
         renamed = [column.name.lower() for column in alias.args.get("columns") or ()] if alias is not None else []
-        found: dict[str, exp.Expression | str] = {}
+        found: dict[str, exp.Expr | str] = {}
         for index, projection in enumerate(query.expressions):
             if projection.is_star:
                 for _, inner in sources(query):
@@ -109,7 +109,7 @@ class Resolver:
                 found[name or f"#{index}"] = projection
         return found
 
-    def lookup(self, column: exp.Column) -> tuple[bool | None, exp.Expression | str | None]:
+    def lookup(self, column: exp.Column) -> tuple[bool | None, exp.Expr | str | None]:
         """(is there such a column: None = cannot tell, what it is)."""
         name, table = column.name.lower(), column.table.lower()
         select = column.find_ancestor(exp.Select)
@@ -143,7 +143,7 @@ class Resolver:
                 return any(isinstance(one, exp.Alias) and one.alias.lower() == name for one in select.expressions)
         return found
 
-    def class_of(self, node: exp.Expression | str | None, depth: int = 0) -> str | None:
+    def class_of(self, node: exp.Expr | str | None, depth: int = 0) -> str | None:
         """`text`, `number`, `other`, or None where it cannot be told."""
         if node is None or depth > 20:
             return None
@@ -161,7 +161,7 @@ class Resolver:
         if isinstance(node, exp.Cast):
             return type_class(node.to.sql("duckdb"))
         if isinstance(node, exp.Query):
-            query: exp.Expression = node
+            query: exp.Expr = node
             while isinstance(query, (exp.SetOperation, exp.Subquery)):
                 query = query.this
             return self.class_of(query.expressions[0], depth + 1) if query.expressions else None

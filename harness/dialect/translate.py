@@ -117,7 +117,7 @@ def translate_after_error(
     return None
 
 
-def read(sql: str, dialect: str) -> exp.Expression | None:
+def read(sql: str, dialect: str) -> exp.Expr | None:
     """The one statement of the text as sqlglot reads it; None where it cannot."""
     try:
         trees = [tree for tree in sqlglot.parse(sql, read=dialect) if tree is not None]
@@ -126,7 +126,7 @@ def read(sql: str, dialect: str) -> exp.Expression | None:
     return trees[0] if len(trees) == 1 and not isinstance(trees[0], exp.Command) else None
 
 
-def write(tree: exp.Expression, identify: bool = False) -> str | None:
+def write(tree: exp.Expr, identify: bool = False) -> str | None:
     """The tree as DuckDB text; None where sqlglot cannot say it."""
     try:
         return tree.sql(dialect="duckdb", identify=identify, comments=False)
@@ -134,7 +134,7 @@ def write(tree: exp.Expression, identify: bool = False) -> str | None:
         return None
 
 
-def _apply(tree: exp.Expression, repairs: tuple[Repair, ...], profile: Profile, catalog: Catalog) -> tuple[str, ...]:
+def _apply(tree: exp.Expr, repairs: tuple[Repair, ...], profile: Profile, catalog: Catalog) -> tuple[str, ...]:
     resolver = Resolver(catalog)
     return tuple(one.name for one in repairs if one.allowed(profile) and one.apply(tree, resolver, profile))
 

@@ -27,7 +27,26 @@ _CONTINUES = re.compile(
     re.IGNORECASE,
 )
 _SENTENCE = re.compile(r"[A-Z][a-z]+,? [a-z]")
-_OPEN_ENDED = frozenset("UNION ALL DISTINCT EXCEPT INTERSECT AS INTO IN EXISTS THEN ELSE AND OR NOT ON RETURNING".split())
+_OPEN_ENDED = frozenset(
+    [
+        "UNION",
+        "ALL",
+        "DISTINCT",
+        "EXCEPT",
+        "INTERSECT",
+        "AS",
+        "INTO",
+        "IN",
+        "EXISTS",
+        "THEN",
+        "ELSE",
+        "AND",
+        "OR",
+        "NOT",
+        "ON",
+        "RETURNING",
+    ]
+)
 
 
 def _end_of_sql(sql: str) -> int:
@@ -66,7 +85,12 @@ def _end_of_first(sql: str) -> int:
             depth += 1
         elif token.text == ")":
             depth -= 1
-        elif depth == 0 and token.kind == WORD and token.upper == first and "\n" in sql[tokens[index - 1].end : token.start]:
+        elif (
+            depth == 0
+            and token.kind == WORD
+            and token.upper == first
+            and "\n" in sql[tokens[index - 1].end : token.start]
+        ):
             before = tokens[index - 1]
             if before.upper in _OPEN_ENDED or (before.kind == OPERATOR and before.text != ")"):
                 continue

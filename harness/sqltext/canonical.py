@@ -25,7 +25,7 @@ class Canonical:
     dialect: str
     """The dialect it was read in."""
     tree: str
-    _parsed: exp.Expression = field(repr=False)
+    _parsed: exp.Expr = field(repr=False)
     _catalog: Tables | None = field(repr=False)
     _masked: str = field(default="", repr=False)
 

@@ -43,7 +43,7 @@ def outside_literals(text: str) -> str:
     """The text with the inside of every closed string, quoted name and comment blanked; offsets stay."""
     pieces = []
     for token in scan(text):
-        hidden = token.kind in (STRING, QUOTED) and not is_open(token) or token.kind == COMMENT
+        hidden = (token.kind in (STRING, QUOTED) and not is_open(token)) or token.kind == COMMENT
         pieces.append("\x01" * len(token.text) if hidden else token.text)
     return "".join(pieces)
 
@@ -63,7 +63,7 @@ def plain_characters(sql: str) -> str:
 
 
 def _straightened(sql: str, start: int, end: int) -> str:
-    """This stretch with its typographic marks made plain, judged by what stands around them."""
+    """One stretch with its typographic marks made plain, judged by what stands around them."""
     pieces, at = [], start
     for found in _ANY_TYPOGRAPHIC.finditer(sql, start, end):
         pieces += [sql[at : found.start()], _TYPOGRAPHIC[found.group()]]

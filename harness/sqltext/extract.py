@@ -46,7 +46,9 @@ _LABEL = re.compile(
     r"(?: is)?[ \t*_]*[:=][ \t*_`]*\s*",
     re.IGNORECASE,
 )
-_JSON = re.compile(r'"(?:sql|query|sql_query|statement|answer|code)"\s*:\s*("(?:[^"\\]|\\.)*+")', re.IGNORECASE | re.DOTALL)
+_JSON = re.compile(
+    r'"(?:sql|query|sql_query|statement|answer|code)"\s*:\s*("(?:[^"\\]|\\.)*+")', re.IGNORECASE | re.DOTALL
+)
 _STATEMENT_SO_FAR = re.compile(r"\bFROM\b|\bVALUES\b|;", re.IGNORECASE)
 
 
@@ -113,9 +115,8 @@ def _fenced(text: str) -> tuple[str, bool, int] | None:
                 blocks.append((found.start(), content[ANYWHERE.search(content).start() :], bool(close)))  # type: ignore[union-attr]
             elif language.lower() in _SQL_LANGUAGES and content.strip() and spare is None:
                 spare = content, bool(close), found.start()
-    for found in _TAGGED.finditer(text) if "<" in text else ():
-        if starts_here(found.group(2)):
-            blocks.append((found.start(), found.group(2), bool(found.group(3))))
+    tagged = _TAGGED.finditer(text) if "<" in text else ()
+    blocks += [(found.start(), found.group(2), bool(found.group(3))) for found in tagged if starts_here(found.group(2))]
     if not blocks:
         return spare
     blocks.sort()

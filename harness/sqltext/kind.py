@@ -1,4 +1,4 @@
-"""What would this text do: read, write, or something no statement of a benchmark may do?"""
+"""What a text would do: read, write, or something no statement of a benchmark may do."""
 
 from __future__ import annotations
 
@@ -19,15 +19,65 @@ class Kind(StrEnum):
     """Nothing there, or nothing that starts like a statement."""
 
 
-_READS = frozenset("SELECT VALUES TABLE FROM PIVOT UNPIVOT SHOW DESCRIBE DESC SUMMARIZE".split())
-_WRITES = frozenset("INSERT UPDATE DELETE MERGE REPLACE TRUNCATE CREATE ALTER DROP COMMENT".split())
-_FORBIDDEN = frozenset(
-    "BEGIN START COMMIT ROLLBACK END ABORT SAVEPOINT RELEASE SET RESET PRAGMA ATTACH DETACH USE COPY EXPORT IMPORT "
-    "INSTALL LOAD FORCE CALL EXEC EXECUTE PREPARE DEALLOCATE CHECKPOINT VACUUM ANALYZE REINDEX EXPLAIN GRANT REVOKE "
-    "LOCK UNLOCK DECLARE DO KILL FLUSH HANDLER RENAME CLUSTER LISTEN NOTIFY DISCARD SHUTDOWN BACKUP RESTORE".split()
+_READS = frozenset(["SELECT", "VALUES", "TABLE", "FROM", "PIVOT", "UNPIVOT", "SHOW", "DESCRIBE", "DESC", "SUMMARIZE"])
+_WRITES = frozenset(
+    ["INSERT", "UPDATE", "DELETE", "MERGE", "REPLACE", "TRUNCATE", "CREATE", "ALTER", "DROP", "COMMENT"]
 )
-_FORBIDDEN_OBJECTS = frozenset("SECRET DATABASE EXTENSION EXTENSIONS USER ROLE SERVER FUNCTION PROCEDURE".split())
-_MODIFIERS = frozenset("OR REPLACE TEMP TEMPORARY PERSISTENT LOCAL GLOBAL IF NOT EXISTS".split())
+_FORBIDDEN = frozenset(
+    [
+        "BEGIN",
+        "START",
+        "COMMIT",
+        "ROLLBACK",
+        "END",
+        "ABORT",
+        "SAVEPOINT",
+        "RELEASE",
+        "SET",
+        "RESET",
+        "PRAGMA",
+        "ATTACH",
+        "DETACH",
+        "USE",
+        "COPY",
+        "EXPORT",
+        "IMPORT",
+        "INSTALL",
+        "LOAD",
+        "FORCE",
+        "CALL",
+        "EXEC",
+        "EXECUTE",
+        "PREPARE",
+        "DEALLOCATE",
+        "CHECKPOINT",
+        "VACUUM",
+        "ANALYZE",
+        "REINDEX",
+        "EXPLAIN",
+        "GRANT",
+        "REVOKE",
+        "LOCK",
+        "UNLOCK",
+        "DECLARE",
+        "DO",
+        "KILL",
+        "FLUSH",
+        "HANDLER",
+        "RENAME",
+        "CLUSTER",
+        "LISTEN",
+        "NOTIFY",
+        "DISCARD",
+        "SHUTDOWN",
+        "BACKUP",
+        "RESTORE",
+    ]
+)
+_FORBIDDEN_OBJECTS = frozenset(
+    ["SECRET", "DATABASE", "EXTENSION", "EXTENSIONS", "USER", "ROLE", "SERVER", "FUNCTION", "PROCEDURE"]
+)
+_MODIFIERS = frozenset(["OR", "REPLACE", "TEMP", "TEMPORARY", "PERSISTENT", "LOCAL", "GLOBAL", "IF", "NOT", "EXISTS"])
 _RANK = {Kind.NONE: 0, Kind.READ: 1, Kind.WRITE: 2, Kind.FORBIDDEN: 3}
 
 # duckdb.StatementType names; whatever is not here is forbidden

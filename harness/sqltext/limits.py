@@ -1,4 +1,8 @@
-"""What is too large to parse: sqlglot recurses and DuckDB's parser is quadratic in places, so size is asked first."""
+"""What is too large to parse: sqlglot recurses, and its compiled parser crashes the process when that goes too deep.
+
+Measured with sqlglot 30.30 compiled: 8,000 nested brackets end in a segmentation fault, 1,000 in a RecursionError. So
+size is asked first, in one linear pass, and nothing beyond these limits is ever parsed.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,12 @@ import re
 
 MAX_CHARACTERS = 50_000
 MAX_DEPTH = 100
-"""Brackets within brackets; sqlglot takes several Python frames a level."""
-MAX_TOKENS = 10_000
+"""Brackets, CASEs and prefix operators within each other."""
+MAX_SUBSCRIPTS = 100
 
-_BRACKET = re.compile(r"[()\[\]{}]|\bCASE\b|\bNOT\b", re.IGNORECASE)
+_EDGE = re.compile(r"[()\[\]{}]|\bCASE\b|\bEND\b", re.IGNORECASE)
+_PREFIXES = re.compile(rf"(?:(?:\bNOT\b|[-+~!])\s*){{{MAX_DEPTH}}}|(?:\[[^\[\]]*\]){{{MAX_SUBSCRIPTS}}}", re.IGNORECASE)
+_OPENING = frozenset("([{cC")
 
 
 def parseable(sql: str) -> bool:
@@ -21,9 +27,12 @@ def parseable(sql: str) -> bool:
             sql.encode()
         except UnicodeEncodeError:
             return False
-    depth = deepest = 0
-    for found in _BRACKET.finditer(sql):
-        depth += 1 if found.group() not in ")]}" else -1
-        deepest = max(deepest, depth)
+    if len(sql) < MAX_DEPTH:
+        return True
+    depth = 0
+    for found in _EDGE.finditer(sql):
+        depth += 1 if found.group()[0] in _OPENING else -1
+        if depth > MAX_DEPTH:
+            return False
         depth = max(depth, 0)
-    return deepest <= MAX_DEPTH * 2
+    return _PREFIXES.search(sql) is None

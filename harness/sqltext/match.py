@@ -1,4 +1,4 @@
-"""Are two statements the same text, the same query, the same query but for its constants?"""
+"""Whether two statements are the same text, the same query, or the same query but for its constants."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class Scope:
     """Lower-cased alias (or table name) -> canonical label."""
     tables: dict[str, str] = field(default_factory=dict)
     """Canonical label -> base table; labels of subqueries are missing here."""
-    aliases: dict[str, exp.Expression] = field(default_factory=dict)
+    aliases: dict[str, exp.Expr] = field(default_factory=dict)
     """Output alias -> its expression."""
     outer: Scope | None = None
     used_aliases: set[str] = field(default_factory=set)
@@ -33,7 +33,7 @@ class Scope:
     """Every source is a base table, each named once."""
 
 
-def sources_of(select: exp.Select) -> list[exp.Expression]:
+def sources_of(select: exp.Select) -> list[exp.Expr]:
     """Everything in FROM, in order."""
     start = select.args.get("from_")
     found = [start.this] if start is not None else []
@@ -103,7 +103,7 @@ def string_text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def _is_itself(expression: exp.Expression, name: str) -> bool:
+def _is_itself(expression: exp.Expr, name: str) -> bool:
     return isinstance(expression, exp.Column) and expression.name.lower() == name
 
 

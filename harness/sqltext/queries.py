@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlglot import exp
 
 from harness.sqltext.expressions import ExpressionWriter
+from harness.sqltext.logic import unwrapped
 from harness.sqltext.names import open_scope, sources_of
 
 _ANY_ORDER = (exp.Count, exp.Sum, exp.Avg, exp.Min, exp.Max, exp.Stddev, exp.StddevPop, exp.StddevSamp, exp.Variance)
@@ -17,11 +18,11 @@ class QueryWriter(ExpressionWriter):
     _held = 0
     """Above zero: some query around this one cuts its rows without sorting them, so their order is part of it."""
 
-    def statement(self, tree: exp.Expression) -> str:
+    def statement(self, tree: exp.Expr) -> str:
         """The whole statement; a query's own output names do not count, those of what it creates do."""
         return self.query(tree, named=False) if isinstance(tree, exp.Query) else self.text(tree)
 
-    def query(self, node: exp.Expression, named: bool) -> str:
+    def query(self, node: exp.Expr, named: bool) -> str:
         """A query; `named`: its output names can be referred to, so they are part of it."""
         if isinstance(node, exp.Subquery):
             extra = [key for key, value in node.args.items() if value and key not in ("this", "alias")]
@@ -40,7 +41,7 @@ class QueryWriter(ExpressionWriter):
         finally:
             self.common = before
 
-    def _with(self, clause: exp.Expression) -> str:
+    def _with(self, clause: exp.Expr) -> str:
         parts = []
         for index, table in enumerate(clause.expressions):
             label = f"cte{len(self.common)}_{index}"
@@ -53,7 +54,7 @@ class QueryWriter(ExpressionWriter):
             self.common[table.alias.lower()] = label
         return f"(With {bool(clause.args.get('recursive'))} {' '.join(parts)}) "
 
-    def _set_operation(self, node: exp.Expression, named: bool) -> str:
+    def _set_operation(self, node: exp.Expr, named: bool) -> str:
         tail = self._rest(node, ("this", "expression", "with_", "distinct"), no_select=True)
         named = named or bool(tail)
         sides = [self.query(node.this, named), self.query(node.args["expression"], named)]
@@ -61,7 +62,7 @@ class QueryWriter(ExpressionWriter):
             sides.sort()
         return f"({type(node).__name__} {bool(node.args.get('distinct'))} {sides[0]} {sides[1]}{tail})"
 
-    def _rest(self, node: exp.Expression, done: tuple[str, ...], no_select: bool = False) -> str:
+    def _rest(self, node: exp.Expr, done: tuple[str, ...], no_select: bool = False) -> str:
         previous = self.select_now
         if no_select:
             self.select_now = None
@@ -70,6 +71,7 @@ class QueryWriter(ExpressionWriter):
         return "".join(parts)
 
     def select(self, node: exp.Select, named: bool, outputs: bool) -> str:
+        """A SELECT in a scope of its own; `outputs`: what it shows counts (not so under EXISTS)."""
         outer, previous = self.scope, self.select_now
         visible = outer if not isinstance(node.parent, (exp.CTE, exp.Create)) and not self._is_derived(node) else None
         self.scope, self.select_now = open_scope(node, visible, self.common), node
@@ -79,7 +81,7 @@ class QueryWriter(ExpressionWriter):
             self.scope, self.select_now = outer, previous
 
     @staticmethod
-    def _is_derived(node: exp.Expression) -> bool:
+    def _is_derived(node: exp.Expr) -> bool:
         at = node.parent
         while isinstance(at, (exp.Subquery, exp.SetOperation)):
             if isinstance(at.parent, (exp.From, exp.Join)):
@@ -97,11 +99,11 @@ class QueryWriter(ExpressionWriter):
         sources, conditions = self._from(node, movable)
         parts = [f"from={sources}"]
         if conditions:
-            parts.append("where=" + self._join("And", conditions))
+            parts.append("where=" + self.joined("And", conditions))
         if group is not None:
             parts.append(self._group(group, node))
         if having is not None:
-            parts.append("having=" + self._join("And", self._operands(having.this, exp.And, False)))
+            parts.append("having=" + self.joined("And", self.conjuncts(having.this)))
         if order is not None:
             parts.append("order=" + ",".join([self._ordered(one) for one in order.expressions]))
         for key, value in args.items():
@@ -128,7 +130,7 @@ class QueryWriter(ExpressionWriter):
                     return False
         return True
 
-    def _outputs(self, expressions: list[exp.Expression], named: bool) -> str:
+    def _outputs(self, expressions: list[exp.Expr], named: bool) -> str:
         assert self.scope is not None
         texts = [self.text(one.this if isinstance(one, exp.Alias) else one) for one in expressions]
         used = self.scope.used_aliases
@@ -138,10 +140,10 @@ class QueryWriter(ExpressionWriter):
                 texts[index] += f" as {name}"
         return ",".join(texts)
 
-    def _group(self, group: exp.Expression, select: exp.Select) -> str:
+    def _group(self, group: exp.Expr, select: exp.Select) -> str:
         keys = []
         for one in group.expressions:
-            bare = self._bare(one)
+            bare = unwrapped(one)
             if isinstance(bare, exp.Literal) and not bare.is_string and bare.name.isdigit():
                 position = int(bare.name)
                 before = select.expressions[:position]
@@ -154,7 +156,7 @@ class QueryWriter(ExpressionWriter):
     def _from(self, node: exp.Select, movable: bool) -> tuple[str, list[str]]:
         """(the sources, the conditions of WHERE and of joins that are only products with conditions)."""
         where, joins = node.args.get("where"), node.args.get("joins") or []
-        conditions = self._operands(where.this, exp.And, False) if where is not None else []
+        conditions = self.conjuncts(where.this) if where is not None else []
         start = node.args.get("from_")
         if start is None:
             return "", conditions
@@ -167,19 +169,19 @@ class QueryWriter(ExpressionWriter):
         if inner:
             for join in joins:
                 on = join.args.get("on")
-                conditions += self._operands(on, exp.And, False) if on is not None else []
+                conditions += self.conjuncts(on) if on is not None else []
             return " ".join(sorted(sources) if movable else sources), conditions
         texts = [sources[0]]
         for join, source in zip(joins, sources[1:], strict=True):
             on = join.args.get("on")
-            condition = self._join("And", self._operands(on, exp.And, False)) if on is not None else ""
+            condition = self.joined("And", self.conjuncts(on)) if on is not None else ""
             how = [str(join.args.get(key) or "").upper() for key in ("method", "side", "kind")]
             how = [word for word in how if word not in ("INNER", "OUTER", "")] or ["INNER"]
             rest = self._rest(join, ("this", "on", "method", "side", "kind"))
             texts.append(f"({' '.join(how)} {source} {condition}{rest})")
         return " ".join(texts), conditions
 
-    def _source(self, node: exp.Expression, index: int) -> str:
+    def _source(self, node: exp.Expr, index: int) -> str:
         if isinstance(node, exp.Table):
             name = node.name.lower()
             table = self.common.get(name, name)
@@ -192,5 +194,6 @@ class QueryWriter(ExpressionWriter):
         columns = node.args["alias"].args.get("columns") if node.args.get("alias") else None
         return f"q{index}{self.text(columns or [])}:{self.text(node)}"
 
-    def table(self, node: exp.Expression) -> str:
+    def table(self, node: exp.Expr) -> str:
+        """A table outside FROM: what a statement writes to."""
         return self._source(node, 0)

@@ -29,7 +29,7 @@ _LANGUAGE = re.compile(r"\s*(?:sql|sqlite|mysql|duckdb|postgres(?:ql)?)[ \t]*\n\
 
 
 def starts_here(text: str, at: int = 0) -> bool:
-    """Does a statement start at this offset, brackets, comments and the word `sql` aside?"""
+    """True where a statement starts at this offset, brackets, comments and the word `sql` aside."""
     return _HERE.match(text, at) is not None
 
 
