@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from harness import units
@@ -45,6 +46,7 @@ _STYLE: dict[str, Any] = {
     "ytick.major.size": 0,
     "xtick.minor.size": 0,
     "text.color": INK,
+    "text.parse_math": False,
     "figure.facecolor": "none",
     "axes.facecolor": "none",
     "legend.frameon": False,
@@ -69,7 +71,9 @@ def learning_curve(data: ReportData) -> str:
                 alpha=0.14,
                 linewidth=0,
             )
-            axes.plot(steps, shares, color=colour, marker="o", markersize=4.5, linewidth=1.8, label=curve.training)
+            axes.plot(
+                steps, shares, color=colour, marker="o", markersize=4.5, linewidth=1.8, label=_short(curve.training)
+            )
             best = curve.best
             axes.annotate(
                 f"{100 * best.score.share:.1f} %",
@@ -108,11 +112,16 @@ def frontier(data: ReportData) -> str:
                 markersize=5,
                 elinewidth=1.2,
                 color=colour,
-                label=machine,
+                label=_short(machine, 45),
             )
             for (row, rate), share in zip(members, shares, strict=True):
                 axes.annotate(
-                    row.label, (rate, share), textcoords="offset points", xytext=(7, 3), fontsize=8.5, color=MUTED
+                    _short(row.label),
+                    (rate, share),
+                    textcoords="offset points",
+                    xytext=(7, 3),
+                    fontsize=8.5,
+                    color=MUTED,
                 )
         rates = [rate for _, rate in timed]
         if max(rates) > 8 * min(rates):
@@ -128,17 +137,13 @@ def outcomes(board: Board, name: str) -> str:
     """What became of the items, as one stacked bar a run."""
     with _figure(f"outcomes-{name}", 6.8, 0.9 + 0.42 * len(board.rows)) as (figure, drawn):
         axes = figure.add_subplot()
-        labels = [row.label for row in board.rows]
-        left = [0.0] * len(labels)
+        left = [0.0] * len(board.rows)
         for group, members in OUTCOME_GROUPS.items():
             widths = [100 * sum(row.outcomes.get(m, 0) for m in members) / max(1, row.n) for row in board.rows]
             if any(widths):
-                axes.barh(labels, widths, left=left, height=0.62, color=GROUPS[group], label=group)
+                axes.barh(range(len(left)), widths, left=left, height=0.62, color=GROUPS[group], label=group)
                 left = [x + width for x, width in zip(left, widths, strict=True)]
-        axes.invert_yaxis()
-        axes.grid(axis="y", visible=False)
-        axes.spines[:].set_visible(False)
-        axes.tick_params(axis="y", labelcolor=INK)
+        _name_rows(axes, [row.label for row in board.rows])
         axes.set(xlim=(0, 100), xlabel="% of items")
         axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=6, handlelength=1, columnspacing=1.2)
     return drawn.text("Share of items by kind of outcome, one bar a run")
@@ -160,12 +165,14 @@ def rules(board: Board, name: str) -> str:
                 [place for _, place in known],
                 linestyle="none",
                 marker=mark,
-                markersize=7,
+                # the headline is a ring, so that a rule that agrees with it stays visible inside
+                markersize=12 if rule == "default" else 6.5,
+                markerfacecolor="none" if rule == "default" else colour,
+                markeredgewidth=2 if rule == "default" else 0,
                 color=colour,
                 label=RULE_NAMES[rule],
-                alpha=0.85,
             )
-        axes.set_yticks(range(len(board.rows)), [row.label for row in board.rows])
+        axes.set_yticks(range(len(board.rows)), [_short(row.label) for row in board.rows])
         axes.set_ylim(len(board.rows) - 0.5, -0.5)
         axes.tick_params(axis="y", labelcolor=INK)
         axes.set(xlabel="share called right, %")
@@ -185,13 +192,10 @@ def time_budget(data: ReportData) -> str:
         for name, colour in zip(names, _cycle(), strict=False):
             spent = [facts.phases(row.run).get(name, 0.0) for row in rows]
             label = name.replace("_", " ")
-            axes.barh([row.label for row in rows], spent, left=left, height=0.62, color=colour, label=label)
+            axes.barh(range(len(rows)), spent, left=left, height=0.62, color=colour, label=label)
             left = [x + seconds for x, seconds in zip(left, spent, strict=True)]
-        axes.invert_yaxis()
-        axes.grid(axis="y", visible=False)
-        axes.tick_params(axis="y", labelcolor=INK)
+        _name_rows(axes, [row.label for row in rows])
         axes.xaxis.set_major_formatter(lambda value, _: units.number(value))
-        axes.spines[:].set_visible(False)
         axes.set(xlabel="wall seconds")
         axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=6, handlelength=1, columnspacing=1.2)
     return drawn.text("Wall time by phase, one bar a run")
@@ -234,6 +238,20 @@ def _inline(svg: str, name: str) -> str:
     for colour, variable in _VARIABLES.items():
         svg = svg.replace(colour, f"var(--{variable})")
     return re.sub(r"\s*\n\s*", "\n", svg).strip()
+
+
+def _name_rows(axes: Axes, labels: Sequence[str]) -> None:
+    """Name the bars of a chart from the top down; by place, since two shortened names may be alike."""
+    axes.set_yticks(range(len(labels)), [_short(label) for label in labels])
+    axes.set_ylim(len(labels) - 0.5, -0.5)
+    axes.grid(axis="y", visible=False)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(axis="y", labelcolor=INK)
+
+
+def _short(label: str, longest: int = 30) -> str:
+    """A name that leaves room for the drawing."""
+    return label if len(label) <= longest else f"{label[: longest - 1]}…"
 
 
 def _cycle() -> Sequence[str]:

@@ -108,7 +108,13 @@ def _lead(data: ReportData) -> str:
 
 def _sections(data: ReportData) -> list[tuple[str, str]]:
     names = [("results", "Results"), ("curve", "Learning curve"), ("outcomes", "Outcomes"), ("slices", "Slices")]
-    names += [("rules", "Rules"), ("compare", "Compare"), ("speed", "Speed"), ("items", "Items"), ("made", "Made")]
+    names += [
+        ("rules", "Rules"),
+        ("compare", "Compare"),
+        ("speed", "Speed"),
+        ("items", "Items"),
+        ("provenance", "Provenance"),
+    ]
     paired = any(board.comparisons or board.unlike for board in data.boards)
     absent = {"curve": not data.curves, "compare": not paired}
     return [(id_, name) for id_, name in names if not absent.get(id_)]

@@ -88,13 +88,13 @@ function schemaView(text) {
 }
 
 function sliceView(item) {
-  const row = element("p", "note");
+  const row = element("p", "note slices");
   meta.dimensions.forEach((dimension, number) => {
     const value = index.slices[number][item];
     if (value < 0) return;
     const name = dimension.values[value], link = element("a", "", `${plain(dimension.name)}: ${name}`);
     link.href = write({ ...state, item: "", page: 0, slice: `${dimension.name}:${name}` });
-    row.append(link, "   ");
+    row.append(link);
   });
   return row;
 }
