@@ -1,8 +1,10 @@
 """Are two result tables the same answer? Rules, outcomes and reasons on small tables."""
 
+# ruff: noqa: DTZ001 (naive datetimes are what DuckDB hands over)
 from __future__ import annotations
 
 import math
+import time as clock
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from uuid import UUID
@@ -185,15 +187,33 @@ def outcome(gold, prediction, sql="SELECT 1") -> Comparison:
 def test_every_mismatch_has_its_outcome_and_a_reason():
     two = table((1, "x"), (2, "y"))
     cases = [
-        (two, table((1,), (2,)), "SELECT 1", Outcome.WRONG_COLUMN_COUNT, "gold has 2 columns (c0, c1), the prediction 1 column (c0)"),
+        (
+            two,
+            table((1,), (2,)),
+            "SELECT 1",
+            Outcome.WRONG_COLUMN_COUNT,
+            "gold has 2 columns (c0, c1), the prediction 1 column (c0)",
+        ),
         (two, table((1, "x")), "SELECT 1", Outcome.WRONG_ROW_COUNT, "1 row only in gold, e.g. (2, 'y')"),
         (two, table((2, "y"), (1, "x")), "SELECT a FROM t ORDER BY 1", Outcome.WRONG_ORDER, "first at row 1: (2, 'y')"),
-        (table((1,), (1,), (2,)), table((1,), (2,), (2,)), "SELECT 1", Outcome.WRONG_MULTIPLICITY, "(1): 2 in gold, 1 in the prediction"),
+        (
+            table((1,), (1,), (2,)),
+            table((1,), (2,), (2,)),
+            "SELECT 1",
+            Outcome.WRONG_MULTIPLICITY,
+            "(1): 2 in gold, 1 in the prediction",
+        ),
         (table((1,), (1,), (2,)), table((1,), (2,)), "SELECT 1", Outcome.WRONG_MULTIPLICITY, "the same distinct rows"),
-        (two, table((1, "x"), (3, "z")), "SELECT 1", Outcome.WRONG_VALUES, "1 row only in the prediction, e.g. (3, 'z')"),
+        (
+            two,
+            table((1, "x"), (3, "z")),
+            "SELECT 1",
+            Outcome.WRONG_VALUES,
+            "1 row only in the prediction, e.g. (3, 'z')",
+        ),
         (EMPTY_ONE, table((1,)), "SELECT 1", Outcome.WRONG_ROW_COUNT, "gold has 0 rows, the prediction 1"),
         (EMPTY_ONE, EMPTY_TWO, "SELECT 1", Outcome.WRONG_COLUMN_COUNT, "gold has 1 column (a)"),
-    ]  # fmt: skip
+    ]
     for gold, prediction, sql, wanted, words in cases:
         found = outcome(gold, prediction, sql)
         assert found.outcome is wanted, (gold, prediction, found)
@@ -336,11 +356,17 @@ def test_states_are_compared_by_names_columns_and_bags():
         (state(), "table or view people is missing"),
         (state(people=people, other=people), "table or view other should not exist"),
         (state(people=Table(("id",), ("INTEGER",), [(1,), (2,)])), "column name is missing"),
-        (state(people=Table(("id", "nick"), people.types, people.rows)), "column name is missing, column nick should not exist"),
-        (state(people=Table(people.columns, ("VARCHAR", "VARCHAR"), people.rows)), "column id is VARCHAR instead of INTEGER"),
+        (
+            state(people=Table(("id", "nick"), people.types, people.rows)),
+            "column name is missing, column nick should not exist",
+        ),
+        (
+            state(people=Table(people.columns, ("VARCHAR", "VARCHAR"), people.rows)),
+            "column id is VARCHAR instead of INTEGER",
+        ),
         (state(people=Table(people.columns, people.types, people.rows[:1])), "1 row only in gold, e.g. (2, 'Bob')"),
         (state(people=Table(people.columns, people.types, [*people.rows, (2, "Bob")])), "1 row only in the prediction"),
-    ]  # fmt: skip
+    ]
     for prediction, words in cases:
         found = compare_states(state(people=people), prediction)
         assert found.outcome is Outcome.WRONG_STATE
@@ -361,3 +387,13 @@ def test_a_truncated_prediction_is_too_many_rows_and_a_truncated_gold_is_refused
     assert "more than 2 rows" in found.reason
     with pytest.raises(ValueError, match="truncated"):
         compare(cut, table((1,)))
+
+
+def test_thousands_of_rows_in_one_chain_of_near_values_are_decided_fast():
+    gold = table(*((1.7e9 + k, k % 7) for k in range(3000)))
+    shifted = table(*((1.7e9 + k + 0.5, k % 7) for k in reversed(range(3000))))
+    other = table(*((1.7e9 + 5000 + k, k % 7) for k in range(3000)))
+    start = clock.process_time()
+    assert compare(gold, shifted).matches["default"]
+    assert not compare(gold, other).matches["default"]
+    assert clock.process_time() - start < 5

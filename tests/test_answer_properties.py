@@ -140,7 +140,9 @@ def test_more_tolerance_never_loses_a_match(pair, one, other):
         assert before[rule] <= after[rule]
 
 
-PLANS = st.sampled_from([None, *map(order_plan, ("SELECT 1 ORDER BY 1", "SELECT 1 ORDER BY ALL", "SELECT 1 ORDER BY x"))])
+PLANS = st.sampled_from(
+    [None, *map(order_plan, ("SELECT 1 ORDER BY 1", "SELECT 1 ORDER BY ALL", "SELECT 1 ORDER BY x"))]
+)
 
 
 @settings(max_examples=200, deadline=None)

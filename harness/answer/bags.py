@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import repeat
 from typing import Any
 
@@ -31,6 +32,9 @@ class Bag:
         return list(rows) if self.labels is None else list(zip(self.labels, rows, strict=True))
 
 
+MOST_PAIRS = 1_000_000
+"""Bound on the cell-by-cell comparisons of one group of rows with equal keys: about a second."""
+
 Pairing = Callable[[Row, Row], bool]
 """Whether a row of the reference and one of the prediction are the same, cell by cell."""
 
@@ -50,7 +54,7 @@ def _included(ours: list[Any], theirs: list[Any]) -> bool:
 
 
 def contained(ours: Counter[Any], theirs: Counter[Any], *, equal: bool) -> bool:
-    """Bag inclusion; with `equal` (as many on both sides) it is equality, which CPython's dict decides several times faster."""
+    """Bag inclusion; with `equal` (as many on both sides) it is equality, which dict decides several times faster."""
     if equal:
         return dict.__eq__(ours, theirs)
     return all(count <= theirs[key] for key, count in ours.items())
@@ -83,12 +87,24 @@ def _pairs_up(theirs: list[Any], their_rows: Rows, ours: list[Any], our_rows: Ro
 
 
 def _saturates(left: Rows, right: Rows, pairing: Pairing) -> bool:
-    """Kuhn's augmenting paths, started from equal rows; deterministic, O(rows^3) only for one long chain of near values."""
-    if len(right) <= len(left) and not Counter(right) - Counter(left):
+    """True where each right row gets a left one of its own: equal rows, rows in order, else Kuhn's augmenting paths.
+
+    Past `MOST_PAIRS` pairs the first two must do: so many rows in one chain of near values are not paired otherwise.
+    """
+    if not Counter(right) - Counter(left):
         return True
+    if len(left) == len(right) and all(map(pairing, sorted(left, key=_sizes), sorted(right, key=_sizes))):
+        return True
+    if len(left) * len(right) > MOST_PAIRS:
+        return False
     edges = [[j for j, row in enumerate(left) if pairing(row, wanted)] for wanted in right]
     taken: list[int | None] = list(repeat(None, len(left)))
     return all(_augment(start, edges, taken) for start in sorted(range(len(right)), key=lambda i: len(edges[i])))
+
+
+def _sizes(row: Row) -> list[float]:
+    """A sort key for rows that differ in their numbers only."""
+    return [float(value) if isinstance(value, (int, float, Decimal)) else 0.0 for value in row]
 
 
 def _augment(start: int, edges: list[list[int]], taken: list[int | None]) -> bool:

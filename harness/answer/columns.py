@@ -1,15 +1,18 @@
 """Which column of the prediction is which of the gold? Whole rows stay together; names say nothing.
 
 Two tables match where some assignment of columns makes their bags of rows equal: with rows free as well, that is graph
-isomorphism, so there is no cheap exact answer for every case, and trying n! permutations is the wrong one. The way here:
+isomorphism, so there is no cheap exact answer for every case, and trying n! permutations is the wrong one. The way
+here:
 
 1. columns as they stand, then told apart by their values alone, then as their names suggest;
-2. colour refinement on both tables at once: a column's colour is the multiset of (row colour, value) in it, a row's colour the
-   multiset of (column colour, value) in it, until nothing splits further; equal columns and equal rows are merged first;
+2. colour refinement on both tables at once: a column's colour is the multiset of (row colour, value) in it, a row's
+   colour the multiset of (column colour, value) in it, until nothing splits further; equal columns and equal rows
+   are merged first;
 3. where columns still share a colour: single one out on both sides, refine, go on; back up where the sides part.
 
-A found assignment is always checked exactly, so a hash collision can cost time, never a wrong match. The search is bounded by work
-(cells looked at), not by the clock: the same tables always get the same verdict. `UndecidedError` is raised past the bound.
+A found assignment is always checked exactly, so a hash collision can cost time, never a wrong match. The search is
+bounded by work (cells looked at), not by the clock: the same tables always get the same verdict. `UndecidedError` is
+raised past the bound.
 """
 
 from __future__ import annotations
@@ -64,7 +67,7 @@ def assign_columns(
     hint: tuple[int, ...] | None = None,
     limit: int = WORK_LIMIT,
 ) -> tuple[int, ...] | None:
-    """For each column of the reference its column in the prediction, so that the bags are equal; None where there is none.
+    """For each column of the reference its column in the prediction, so that the bags are equal; else None.
 
     Both have the same number of rows and of columns. The columns as they stand are tried first, then the `hint`.
     Raises `UndecidedError`.
@@ -102,7 +105,8 @@ def _match_signatures(reference: Bag, prediction: Bag) -> tuple[int, ...] | bool
     False: some column has no counterpart. True: several columns have the same values, so more work is needed.
     """
     theirs, ours = (
-        [frozenset(Counter(column).items()) for column in zip(*bag.rows, strict=True)] for bag in (reference, prediction)
+        [frozenset(Counter(column).items()) for column in zip(*bag.rows, strict=True)]
+        for bag in (reference, prediction)
     )
     places = {signature: i for i, signature in enumerate(ours)}
     if len(set(theirs)) != len(places) or not all(signature in places for signature in theirs):
@@ -112,7 +116,9 @@ def _match_signatures(reference: Bag, prediction: Bag) -> tuple[int, ...] | bool
     return Counter(theirs) == Counter(ours)
 
 
-def _prepare(reference: Bag, prediction: Bag, *, merge: bool) -> tuple[_Side, _Side, list[list[int]], list[list[int]]] | None:
+def _prepare(
+    reference: Bag, prediction: Bag, *, merge: bool
+) -> tuple[_Side, _Side, list[list[int]], list[list[int]]] | None:
     """Both tables coded, equal rows (and, with `merge`, equal columns) merged; None where the counts already part."""
     codes: dict[Any, int] = {}
     labels: dict[Hashable, int] = {}
@@ -192,7 +198,8 @@ def _single_out(side: _Side, column: int) -> _Side:
 def _refine(side: _Side, trace: list[int] | None, budget: Budget) -> list[int]:
     """Split colours until stable, in place, and return the trace: one number for what each step found.
 
-    Sides that follow the same trace have comparable colours. With a `trace` to follow, stops (short) where the side parts from it.
+    Sides that follow the same trace have comparable colours. With a `trace` to follow, stops (short) where the side
+    parts from it.
     """
     steps: list[int] = []
     parts = -1

@@ -1,8 +1,9 @@
 """One gold against one prediction: every rule from the same pair of fetched tables.
 
-`default`: bags of rows (module `bags`), columns in any order (`columns`), numbers within the tolerance (`numbers`), row order between the
-gold's sort keys (`ordered`). `strict`: besides, columns by position and of alike types. `lenient`: besides `default`, extra columns in
-the prediction and text that spells a number. `bird`: sets of rows by position under Python's ==. Always strict => default => lenient.
+`default`: bags of rows (module `bags`), columns in any order (`columns`), numbers within the tolerance (`numbers`),
+row order between the gold's sort keys (`ordered`). `strict`: besides, columns by position and of alike types.
+`lenient`: besides `default`, extra columns in the prediction and text that spells a number. `bird`: sets of rows by
+position under Python's ==. Always strict => default => lenient.
 """
 
 from __future__ import annotations
@@ -26,19 +27,27 @@ _UNDECIDED = "; the columns are too much alike to find out which is which, so th
 
 
 def compare(
-    gold: Table, prediction: Table, order: OrderPlan | None = None, keyed: Table | None = None, *, tolerance: float = 1e-6
+    gold: Table,
+    prediction: Table,
+    order: OrderPlan | None = None,
+    keyed: Table | None = None,
+    *,
+    tolerance: float = 1e-6,
 ) -> Comparison:
     """Judge a prediction by the rules default, strict, lenient and bird.
 
-    `order`: the gold's plan, `keyed`: its keyed run where `order.needs_keyed` asked for one. `tolerance` is relative, 0 <= tolerance < 0.5.
-    A truncated prediction is `too_many_rows`; a truncated gold must not come here (ValueError).
+    `order`: the gold's plan, `keyed`: its keyed run where `order.needs_keyed` asked for one. `tolerance` is
+    relative, 0 <= tolerance < 0.5. A truncated prediction is `too_many_rows`; a truncated gold must not come here
+    (ValueError).
     """
     if not 0 <= tolerance < 0.5:
         raise ValueError(f"tolerance must be in [0, 0.5), got {tolerance}")
     if gold.truncated:
         raise ValueError("the gold's result is truncated: it cannot be compared")
     if prediction.truncated:
-        reason = f"the prediction returns more than {reasons.counted(len(prediction.rows), 'row')}, gold {len(gold.rows)}"
+        reason = (
+            f"the prediction returns more than {reasons.counted(len(prediction.rows), 'row')}, gold {len(gold.rows)}"
+        )
         return Comparison(dict.fromkeys(_ALL, False), Outcome.TOO_MANY_ROWS, reason)
     if gold.rows == prediction.rows and len(gold.columns) == len(prediction.columns):
         return _same(gold, prediction)
@@ -141,9 +150,13 @@ class _Judge:
         if not self.same_width:
             return Outcome.WRONG_COLUMN_COUNT, reasons.column_count(gold, prediction)
         if self.same_length and self.expected.labels is not None:
-            columns = self._unordered(Bag(rows[0], None, self.encoded.exact_of(0)), Bag(rows[1], None, self.encoded.exact_of(1)))
+            columns = self._unordered(
+                Bag(rows[0], None, self.encoded.exact_of(0)), Bag(rows[1], None, self.encoded.exact_of(1))
+            )
             if columns is not None:
-                return Outcome.WRONG_ORDER, reasons.misplaced(rows[0], self.expected.labels, rows[1], prediction.rows, columns)
+                return Outcome.WRONG_ORDER, reasons.misplaced(
+                    rows[0], self.expected.labels, rows[1], prediction.rows, columns
+                )
         distinct = list(dict.fromkeys(rows[0])), list(dict.fromkeys(rows[1]))
         repeats = len(distinct[0]) < len(rows[0]) or len(distinct[1]) < len(rows[1])
         if repeats and len(distinct[0]) == len(distinct[1]) > 0:
@@ -166,9 +179,10 @@ class _Judge:
 def compare_test_suite(gold: Table, prediction: Table, gold_sql: str) -> bool:
     """The official `result_eq` of Spider's test-suite evaluator, on values as sqlite3 would hand them over.
 
-    Both empty is equal whatever the columns; row order counts where the text 'order by' is anywhere in the gold; any column order; bags;
-    no tolerance. DISTINCT has to be stripped from both statements before (`needs_second_execution`, `strip_distinct`).
-    Unlike the original, a row's cells are never sorted as text first, so 1 and 1.0 are the same in every position.
+    Both empty is equal whatever the columns; row order counts where the text 'order by' is anywhere in the gold; any
+    column order; bags; no tolerance. DISTINCT has to be stripped from both statements before
+    (`needs_second_execution`, `strip_distinct`). Unlike the original, a row's cells are never sorted as text first,
+    so 1 and 1.0 are the same in every position.
     """
     if not gold.rows and not prediction.rows:
         return True

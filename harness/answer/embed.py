@@ -1,4 +1,4 @@
-"""Columns laid onto columns where the two sides are not of one size: extra columns in the prediction, or a pool of tied rows.
+"""Columns laid onto columns where the sides differ in size: extra columns in the prediction, or a pool of tied rows.
 
 Depth-first, one gold column after the other (fewest candidates first); after each step the bag of row prefixes of the
 prediction must be contained in the pool's. Bounded by work like the search of module `columns`.
@@ -41,7 +41,7 @@ def embed_columns(
     hint: tuple[int, ...] | None = None,
     limit: int = WORK_LIMIT,
 ) -> tuple[int, ...] | None:
-    """For each of the pool's `width` columns a prediction column of its own, so that the prediction's rows lie in the pool.
+    """For each of the pool's `width` columns a prediction column of its own, so that its rows lie in the pool.
 
     The prediction has at most as many rows and at least as many columns. Raises `UndecidedError` past the work limit.
     """

@@ -1,10 +1,12 @@
-"""DuckDB's rows as a `Table`, nothing lost that the rules look at: the one place that touches DuckDB, through the object passed in.
+"""DuckDB's rows as a `Table`, nothing lost that the rules look at.
 
-DuckDB hands most types over whole: HUGEINT as int, DECIMAL as Decimal, UUID, BLOB, LIST, STRUCT and MAP as Python values, repeated column
-names as they are (rows are tuples). What Python's datetime cannot hold, `query` fetches as text: nanoseconds, and the infinities,
-which DuckDB otherwise hands over as the first and the last day of Python's calendar. Years beyond Python's calendar come as text by
-themselves. An INTERVAL is fetched as a span of time (a month is 30 days), which is how DuckDB compares intervals too.
-TIMESTAMPTZ needs the package `pytz` (DuckDB asks for it); where it is missing `query` fetches the UTC instant instead.
+The one place of the room that touches DuckDB, through the object passed in. DuckDB hands most types over whole:
+HUGEINT as int, DECIMAL as Decimal, UUID, BLOB, LIST, STRUCT and MAP as Python values, repeated column names as they
+are (rows are tuples). What Python's datetime cannot hold, `query` fetches as text: nanoseconds, and the infinities,
+which DuckDB otherwise hands over as the first and the last day of Python's calendar. Years beyond Python's calendar
+come as text by themselves. An INTERVAL is fetched as a span of time (a month is 30 days), which is how DuckDB
+compares intervals too. TIMESTAMPTZ needs the package `pytz` (DuckDB asks for it); where it is missing `query` fetches
+the UTC instant instead.
 """
 
 from __future__ import annotations
@@ -43,7 +45,8 @@ class Connection(Executed, Protocol):
 def fetch(executed: Any, max_rows: int) -> Table:
     """At most `max_rows` rows of an executed statement, or of a relation; `truncated` says that there are more.
 
-    The connection is free for the next statement afterwards, unless the table is truncated (then `execute` drops the rest).
+    The connection is free for the next statement afterwards, unless the table is truncated (then `execute` drops the
+    rest).
     """
     if hasattr(executed, "fetchmany") and hasattr(executed, "execute"):
         rows = executed.fetchmany(max_rows + 1)
@@ -61,7 +64,7 @@ def fetch(executed: Any, max_rows: int) -> Table:
 
 
 def query(connection: Connection, sql: str, max_rows: int) -> Table:
-    """Execute a statement and fetch it; a reading one once more, as text, where Python's types would cut a column short.
+    """Execute a statement and fetch it; once more, as text, where it reads and Python's types cut a column short.
 
     Raises what DuckDB raises.
     """
@@ -99,7 +102,7 @@ def _is_calendar_end(value: Any) -> bool:
 def _recast(
     connection: Connection, sql: str, types: tuple[str, ...], casts: dict[int, str], max_rows: int
 ) -> tuple[list[tuple[Any, ...]], bool]:
-    """(rows, truncated) of the same query with some columns cast; dates that Python can hold are read back from text."""
+    """(rows, truncated) of the same query with some columns cast; dates that Python can hold are read back."""
     chosen = ", ".join(f"CAST(#{i + 1} AS {casts[i]})" if i in casts else f"#{i + 1}" for i in range(len(types)))
     table = fetch(connection.execute(f"SELECT {chosen} FROM (\n{_without_tail(sql)}\n) AS result"), max_rows)
     texts = {i for i, name in casts.items() if name == "VARCHAR"}
@@ -127,9 +130,7 @@ def _moment(text: Any, type_name: str) -> Any:
 def _with_integers(rows: list[tuple[Any, ...]], columns: list[int]) -> list[tuple[Any, ...]]:
     """BIGNUM comes as text of digits."""
     places = set(columns)
-    return [
-        tuple([int(v) if i in places and isinstance(v, str) else v for i, v in enumerate(row)]) for row in rows
-    ]
+    return [tuple([int(v) if i in places and isinstance(v, str) else v for i, v in enumerate(row)]) for row in rows]
 
 
 def _without_comments(sql: str) -> str:

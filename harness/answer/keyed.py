@@ -3,8 +3,9 @@
     SELECT *, dense_rank() OVER (ORDER BY k) AS group FROM (gold without ORDER BY and LIMIT, sort terms appended)
     QUALIFY rank() OVER (ORDER BY k) <= offset + limit ORDER BY group
 
-DuckDB numbers the groups itself, so its collations, NULLs and DESC hold; `rank` keeps every row tied with the last one wanted
-and nothing beyond. The caller runs it only where ties can matter, and `compare` uses it only where the gold's own rows fit in.
+DuckDB numbers the groups itself, so its collations, NULLs and DESC hold; `rank` keeps every row tied with the last
+one wanted and nothing beyond. The caller runs it only where ties can matter, and `compare` uses it only where the
+gold's own rows fit in.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ GROUP = "__harness_tie_group"
 
 
 def outermost(tree: exp.Expr) -> exp.Expr | None:
-    """The query whose ORDER BY decides, brackets round the whole statement looked through; None for anything but a query."""
+    """The query whose ORDER BY decides, brackets round the whole looked through; None for what is no query."""
     while isinstance(tree, exp.Subquery) and not any(tree.args.get(part) for part in ("order", "limit", "offset")):
         tree = tree.this
     return tree if isinstance(tree, (exp.Query, exp.Values)) else None
@@ -32,13 +33,11 @@ def terms_of(query: exp.Expr) -> list[exp.Ordered]:
     return [term if isinstance(term, exp.Ordered) else exp.Ordered(this=term) for term in order.expressions]
 
 
-def keyed_sql(
-    query: exp.Expr, positions: Sequence[int | None], wanted: int | None, explicit_nulls: bool
-) -> str | None:
+def keyed_sql(query: exp.Expr, positions: Sequence[int | None], wanted: int | None, explicit_nulls: bool) -> str | None:
     """The keyed statement of a parsed gold; None where its sort terms cannot be shown beside its rows.
 
-    `positions`: output column of each sort term or None. `wanted`: offset + limit, None = all. `explicit_nulls`: NULLS FIRST/LAST is
-    written in the gold; otherwise the connection's default order of NULLs is left to apply.
+    `positions`: output column of each sort term or None. `wanted`: offset + limit, None = all. `explicit_nulls`:
+    NULLS FIRST/LAST is written in the gold; otherwise the connection's default order of NULLs is left to apply.
     """
     terms = terms_of(query)
     inner = _with_terms(query, terms, positions)
@@ -52,7 +51,9 @@ def keyed_sql(
         for i, (term, position) in enumerate(zip(terms, positions, strict=True))
     )
     qualify = f" QUALIFY rank() OVER (ORDER BY {order}) <= {wanted}" if wanted is not None else ""
-    return f"SELECT *, dense_rank() OVER (ORDER BY {order}) AS {GROUP} FROM (\n{body}\n) AS gold{qualify} ORDER BY {GROUP}"
+    return (
+        f"SELECT *, dense_rank() OVER (ORDER BY {order}) AS {GROUP} FROM (\n{body}\n) AS gold{qualify} ORDER BY {GROUP}"
+    )
 
 
 def _reference(index: int, position: int | None) -> str:
@@ -66,9 +67,7 @@ def _direction(term: exp.Ordered, explicit_nulls: bool) -> str:
     return direction
 
 
-def _with_terms(
-    query: exp.Expr, terms: Sequence[exp.Ordered], positions: Sequence[int | None]
-) -> exp.Expr | None:
+def _with_terms(query: exp.Expr, terms: Sequence[exp.Ordered], positions: Sequence[int | None]) -> exp.Expr | None:
     """The query without LIMIT, and the sort terms that are no output columns appended to its select list."""
     bare = query.copy()
     bare.set("limit", None)

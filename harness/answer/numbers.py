@@ -1,12 +1,14 @@
 """Numbers that are the same within the tolerance, as hash keys: sound where rounding to buckets is not.
 
 `close(a, b)`: equal, or within `tolerance` relative to the larger (plus a floor of `tolerance` * 1e-6 absolute, so that
-0.1 + 0.2 - 0.3 is 0). Two integers are close only where equal: integers do not round, and ids above 1e6 would else melt together.
+0.1 + 0.2 - 0.3 is 0). Two integers are close only where equal: integers do not round, and ids above 1e6 would else
+melt together.
 
-Closeness is no equivalence: 1, 1 + 0.9e-6 and 1 + 1.8e-6 are a chain. All numbers of both tables are sorted and linked; a
-component in which everybody is close to everybody becomes one hash key. A longer component becomes one key too, which is
-then necessary but not sufficient, and `Numbers.chained` tells the caller to check rows pair by pair (module `bags`).
-So two tables match where some pairing of rows has every number close: exact, symmetric, and monotone in the tolerance.
+Closeness is no equivalence: 1, 1 + 0.9e-6 and 1 + 1.8e-6 are a chain. All numbers of both tables are sorted and
+linked; a component in which everybody is close to everybody becomes one hash key. A longer component becomes one key
+too, which is then necessary but not sufficient, and `Numbers.chained` tells the caller to check rows pair by pair
+(module `bags`). So two tables match where some pairing of rows has every number close: exact, symmetric, and
+monotone in the tolerance.
 """
 
 from __future__ import annotations
@@ -112,8 +114,8 @@ def link(integers: set[int], inexact: set[Any], tolerance: float) -> Numbers:
 def _components(integers: set[int], inexact: set[Any], tolerance: float) -> list[list[Any]]:
     """Groups of different numbers that hang together; numbers that stand alone are left out.
 
-    Every link has an inexact end. Seen in ascending order, an inexact number joins the group before it where it is close to the last
-    inexact number, or where both are close to one integer.
+    Every link has an inexact end. Seen in ascending order, an inexact number joins the group before it where it is
+    close to the last inexact number, or where both are close to one integer.
     """
     order = sorted([(float(number), number) for number in inexact], key=_size)
     whole = sorted(integers)

@@ -1,9 +1,10 @@
 """The gold's top-level ORDER BY and LIMIT, parsed: which rows must come in which order, and which are free.
 
-Only the outermost ORDER BY counts: one inside a subquery, a window, an aggregate, a literal or a comment says nothing about
-the order of the answer. sqlglot reads the statement in DuckDB's dialect; DuckDB's own way of resolving a sort term is
-followed: an integer is a position; a bare name is an output alias before it is a column of FROM; inside an expression a column of
-FROM comes before an alias, just as in the select list, so that any such term can be appended there.
+Only the outermost ORDER BY counts: one inside a subquery, a window, an aggregate, a literal or a comment says
+nothing about the order of the answer. sqlglot reads the statement in DuckDB's dialect; DuckDB's own way of resolving
+a sort term is followed: an integer is a position; a bare name is an output alias before it is a column of FROM;
+inside an expression a column of FROM comes before an alias, just as in the select list, so that any such term can be
+appended there.
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ from harness.answer.table import Table
 class OrderPlan:
     """How far the order and the choice of the gold's rows is fixed. Nothing is run here.
 
-    The caller runs the gold; where `needs_keyed(gold)` (or, cheaper, `needs_keyed(gold, prediction)`) it also runs `keyed_sql` on the
-    same connection under the same row limit, and hands both tables to `compare`. A keyed run that fails or is truncated is handed
-    over as None: rows whose keys are unknown then count as untied.
+    The caller runs the gold; where `needs_keyed(gold)` (or, cheaper, `needs_keyed(gold, prediction)`) it also runs
+    `keyed_sql` on the same connection under the same row limit, and hands both tables to `compare`. A keyed run that
+    fails or is truncated is handed over as None: rows whose keys are unknown then count as untied.
     """
 
     n_keys: int
     """Sort terms of the top-level ORDER BY; 0 where there is only a LIMIT or OFFSET."""
     positions: tuple[int | None, ...] | None
-    """Output column of each term, from 0; None where it is not known to be one. None as a whole: all of them (ORDER BY ALL)."""
+    """Output column of each term, from 0; None where it is not known to be one. None as a whole: ORDER BY ALL."""
     names: tuple[str, ...]
     """Bare lower-case name of each term, to be looked up among the output columns of a star; '' where there is none."""
     limit: int | None
@@ -42,8 +43,9 @@ class OrderPlan:
     limited: bool
     """There is a LIMIT, an OFFSET or a FETCH."""
     keyed_sql: str | None
-    """All candidates for the gold's rows: the gold without LIMIT, in order, cut after the last row tied with its last one; behind
-    the gold's columns come helper columns, the last of them the number of the tie group. None where it cannot be written."""
+    """All candidates for the gold's rows: the gold without LIMIT, in order, cut after the last row tied with its
+    last one; behind the gold's columns come helper columns, the last of them the number of the tie group. None where
+    it cannot be written."""
 
     def key_columns(self, gold: Table) -> tuple[int, ...] | None:
         """The output columns that are the sort keys, or None where some term is not one of them."""
@@ -67,7 +69,7 @@ class OrderPlan:
         return self.offset > 0 or self.limit is None or len(gold.rows) >= self.limit
 
     def needs_keyed(self, gold: Table, prediction: Table | None = None) -> bool:
-        """True where the verdict may depend on `keyed_sql`: sort keys outside the rows, or a tie that LIMIT may have cut.
+        """True where the verdict may depend on `keyed_sql`: sort keys outside the rows, or a tie that may be cut.
 
         With the prediction at hand, False too where it has exactly the gold's rows, or another number of rows.
         """
@@ -80,7 +82,7 @@ class OrderPlan:
 
 @lru_cache(maxsize=8192)
 def order_plan(gold_sql: str) -> OrderPlan | None:
-    """Plan of a gold statement in DuckDB's dialect; None where any row order is right and no choice of rows is left open.
+    """Plan of a gold statement in DuckDB's dialect; None where it has neither a top-level ORDER BY nor a LIMIT.
 
     Where sqlglot cannot read the statement, a top-level ORDER BY found by scanning is taken as a total order.
     """

@@ -1,8 +1,9 @@
-"""Which rows could the gold have answered with, and where may each stand? The tie rule of ORDER BY and LIMIT as labelled bags.
+"""Which rows could the gold have answered with, and where may each stand: the tie rule as labelled bags.
 
-A label is a tie group: rows of one group may stand in any order, groups come in theirs. The prediction's row at position i is of the
-group that stands there in the gold. The pool holds the gold's candidates: where LIMIT cuts through a group, all its rows are
-candidates for the places left to it, so that the prediction only has to be contained in the pool.
+A label is a tie group: rows of one group may stand in any order, groups come in theirs. The prediction's row at
+position i is of the group that stands there in the gold. The pool holds the gold's candidates: where LIMIT cuts
+through a group, all its rows are candidates for the places left to it, so that the prediction only has to be
+contained in the pool.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def _groups(rows: Rows, keys: Sequence[int] | None) -> list[int]:
 
 
 def _from_keyed(gold: Table, encoded: Encoded, order: OrderPlan, keyed: Table) -> Expected | None:
-    """Pool and labels from the keyed run; None where the gold's own rows do not fit in (a volatile or DISTINCT gold)."""
+    """Pool and labels from the keyed run; None where the gold's own rows do not fit in (a volatile gold, say)."""
     width, wanted = len(gold.columns), len(gold.rows)
     start, stop = order.offset, order.offset + wanted
     if len(keyed.rows) < stop or len(keyed.columns) <= width:
@@ -86,7 +87,9 @@ def _keyed_groups(rows: Rows, width: int) -> list[int]:
     group = -1
     previous = None
     for row in rows:
-        if previous is None or (row[-1] != previous[-1] and (len(row) - width == 1 or row[width:-1] != previous[width:-1])):
+        if previous is None or (
+            row[-1] != previous[-1] and (len(row) - width == 1 or row[width:-1] != previous[width:-1])
+        ):
             group += 1
         labels.append(group)
         previous = row
@@ -96,4 +99,6 @@ def _keyed_groups(rows: Rows, width: int) -> list[int]:
 def _note(order: OrderPlan, candidates: int, wanted: int) -> str:
     if order.n_keys == 0:
         return f"the gold has LIMIT without ORDER BY: any {wanted} of its {candidates} rows count as right"
-    return f"the gold's LIMIT cuts through tied rows: {candidates} rows compete for {wanted} places, any choice among ties is right"
+    return (
+        f"the gold's LIMIT cuts through tied rows: any choice among the {candidates} for the {wanted} places is right"
+    )

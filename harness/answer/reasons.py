@@ -53,7 +53,9 @@ def _named(table: Table) -> str:
     return f"{counted(len(table.columns), 'column')} ({names})" if table.columns else "no columns"
 
 
-def row_difference(gold_keys: Rows, keys: Rows, gold_rows: Rows, rows: Rows, columns: Sequence[int] | None = None) -> str:
+def row_difference(
+    gold_keys: Rows, keys: Rows, gold_rows: Rows, rows: Rows, columns: Sequence[int] | None = None
+) -> str:
     """The rows that only one side has, with an example each; keys decide, the rows as fetched are shown."""
     ours = keys if columns is None else pick(keys, columns)
     only_gold = _first_left(gold_keys, Counter(ours))
@@ -93,14 +95,17 @@ def multiplicity(gold_keys: Rows, keys: Rows, gold_rows: Rows, columns: Sequence
     )
 
 
-def misplaced(gold_keys: Rows, gold_labels: Sequence[Any], keys: Rows, rows: Rows, columns: Sequence[int] | None) -> str:
+def misplaced(
+    gold_keys: Rows, gold_labels: Sequence[Any], keys: Rows, rows: Rows, columns: Sequence[int] | None
+) -> str:
     """The first row that stands where another is due."""
+    said = "the same rows in another order than the gold's ORDER BY asks for"
     ours = keys if columns is None else pick(keys, columns)
     due: dict[Any, Counter[Row]] = {}
     for key, label in zip(gold_keys, gold_labels, strict=True):
         due.setdefault(label, Counter())[key] += 1
     for i, (key, label) in enumerate(zip(ours, gold_labels, strict=False)):
         if due[label][key] == 0:
-            return f"the same rows in another order than the gold's ORDER BY asks for, first at row {i + 1}: {show_row(rows[i])}"
+            return f"{said}, first at row {i + 1}: {show_row(rows[i])}"
         due[label][key] -= 1
-    return "the same rows in another order than the gold's ORDER BY asks for"
+    return said

@@ -1,8 +1,8 @@
-"""Statements that write are judged by what they leave behind: tables by name, their columns by name, their rows as bags.
+"""Statements that write are judged by what they leave behind: tables and columns by name, rows as bags.
 
-Names are compared in any case, and unlike in a query's result they count: whoever creates or alters a table names its columns. The
-order of a table's columns does not count, alike types do (BIGINT for INTEGER is fine, VARCHAR is not). Views count by
-their rows.
+Names are compared in any case, and unlike in a query's result they count: whoever creates or alters a table names
+its columns. The order of a table's columns does not count, alike types do (BIGINT for INTEGER is fine, VARCHAR is
+not). Views count by their rows.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ def _difference(gold: Table, prediction: Table, tolerance: float) -> str:
     missing = [name for name in wanted if name not in given]
     extra = [name for name in given if name not in wanted]
     if missing or extra:
-        parts = [f"column {name} is missing" for name in missing] + [f"column {name} should not exist" for name in extra]
+        parts = [f"column {name} is missing" for name in missing] + [
+            f"column {name} should not exist" for name in extra
+        ]
         return ", ".join(parts)
     columns = _places(wanted, given)
     if len(wanted) != len(given):
@@ -55,7 +57,9 @@ def _difference(gold: Table, prediction: Table, tolerance: float) -> str:
         if not types_alike((one,), (other,)):
             return f"column {name} is {other} instead of {one}"
     if gold.truncated or prediction.truncated:
-        return "too many rows to compare" if gold.rows != prediction.rows or gold.truncated != prediction.truncated else ""
+        return (
+            "too many rows to compare" if gold.rows != prediction.rows or gold.truncated != prediction.truncated else ""
+        )
     rows = pick(prediction.rows, columns)
     if rows == gold.rows:
         return ""

@@ -1,6 +1,7 @@
-"""Cells made comparable: when are two values the same, and as what do they go into a hash table?
+"""Cells made comparable: when two values are the same, and as what they go into a hash table.
 
-Principle: two cells are equal under `default` where DuckDB's own `=` says so within a family of types, and never across text:
+Principle: two cells are equal under `default` where DuckDB's own `=` says so within a family of types, and never
+across text:
 
 - numbers (all integers, DECIMAL, FLOAT, DOUBLE) by value, exactly or within the tolerance (module `numbers`);
 - BOOLEAN is the number 1 or 0: `x > 3` answers the same question as `CASE WHEN x > 3 THEN 1 ELSE 0 END`;
@@ -40,7 +41,9 @@ _PLAIN_KINDS = frozenset({int, str, bytes, float, type(None)})
 NAN = ("NaN",)
 """Every NaN of both sides, as one value."""
 
-_NUMBER_TEXT = re.compile(r"\s*([+-]?)(\d+)(\.\d*)?([eE][+-]?\d{1,3})?\s*|\s*([+-]?)(\.\d+)([eE][+-]?\d{1,3})?\s*", re.ASCII)
+_NUMBER_TEXT = re.compile(
+    r"\s*([+-]?)(\d+)(\.\d*)?([eE][+-]?\d{1,3})?\s*|\s*([+-]?)(\.\d+)([eE][+-]?\d{1,3})?\s*", re.ASCII
+)
 _LONGEST_NUMBER_TEXT = 60
 
 
@@ -78,7 +81,9 @@ def _canonical_dict(value: dict[Any, Any]) -> Any:
         return ("{", frozenset((canonical(key), canonical(item)) for key, item in entries))
     return (
         "{",
-        frozenset((key.lower() if isinstance(key, str) else canonical(key), canonical(item)) for key, item in value.items()),
+        frozenset(
+            (key.lower() if isinstance(key, str) else canonical(key), canonical(item)) for key, item in value.items()
+        ),
     )
 
 
@@ -159,7 +164,7 @@ def plain_rows(rows: Rows, kinds: set[type]) -> Rows:
 
 @lru_cache(maxsize=4096)
 def type_family(name: str) -> str:
-    """What `strict` calls alike: BIGINT and HUGEINT are, INTEGER and DOUBLE are not; '' is the type of NULL, alike to any."""
+    """What `strict` calls alike: BIGINT and HUGEINT, not INTEGER and DOUBLE; '' is the type of NULL, alike to any."""
     name = name.strip().strip('"').upper()
     if name.endswith("]"):
         return f"list of {type_family(name[: name.rindex('[')])}"
@@ -171,7 +176,20 @@ _FAMILIES = {
     "NULL": "",
     "SQLNULL": "",
     **dict.fromkeys(
-        ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT", "BIGNUM", "VARINT"),
+        (
+            "TINYINT",
+            "SMALLINT",
+            "INTEGER",
+            "BIGINT",
+            "HUGEINT",
+            "UTINYINT",
+            "USMALLINT",
+            "UINTEGER",
+            "UBIGINT",
+            "UHUGEINT",
+            "BIGNUM",
+            "VARINT",
+        ),
         "integer",
     ),
     **dict.fromkeys(("FLOAT", "DOUBLE", "REAL"), "float"),
