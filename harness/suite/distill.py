@@ -10,7 +10,7 @@ import duckdb
 from sqlglot import exp
 
 from harness.suite.builder import Row
-from harness.suite.execute import DuckDBExecutor, Executor, StatementError
+from harness.suite.execute import Executor, StatementError, plain_executor
 from harness.suite.judge import WRITES, Answer, Judge, depends_on_chance
 from harness.suite.neighbours import Neighbour, neighbours, parse
 from harness.suite.reading import read_schema, schema_of_script
@@ -42,7 +42,7 @@ def build_suite(
     *,
     others: Sequence[str] = (),
     prelude: Sequence[str] = (),
-    executor: Callable[[str, float], Executor] = DuckDBExecutor,
+    executor: Callable[[str, float], Executor] = plain_executor,
 ) -> Suite:
     """The suite of one gold; `others` are golds of other items on the schema, which it should be told from.
 

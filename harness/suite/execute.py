@@ -1,7 +1,7 @@
 """Where gold and neighbours run while a suite is made.
 
 Neighbours of a gold are as untrusted as the gold: a caller that scores inside a sandboxed worker hands its own
-`Executor` in. `DuckDBExecutor` is the plain one: in memory, external access off, one thread, every statement
+`Executor` in. `plain_executor` is in this process: in memory, external access off, one thread, every statement
 interrupted at a deadline. It does not hold what an interrupt does not hold (one huge allocation): run it under a limit.
 """
 
@@ -48,18 +48,39 @@ class Executor(Protocol):
         """Every table and view after a writing statement, which is then undone; raises StatementError."""
 
 
-class DuckDBExecutor:
-    """An Executor on an in-memory DuckDB of this process."""
+def quick_settings(connection: duckdb.DuckDBPyConnection) -> str:
+    """The SET statement that turns off optimizer passes which do not pay on tables of thirty rows."""
+    passes = [name for (name,) in connection.execute("SELECT * FROM duckdb_optimizers()").fetchall()]
+    return f"SET disabled_optimizers = '{','.join(p for p in passes if p not in _NEEDED)}'"
 
-    def __init__(self, script: str, deadline_seconds: float = 2.0) -> None:
-        """`script` makes the tables, empty, in DuckDB's words; raises duckdb.Error where it does not run."""
-        config: dict[str, str | bool | int | float | list[str]] = {"threads": 1, "enable_external_access": False}
-        config["memory_limit"] = "512MB"
-        self._connection = duckdb.connect(config=config)
-        self._connection.execute(script)
-        passes = [name for (name,) in self._connection.execute("SELECT * FROM duckdb_optimizers()").fetchall()]
-        self._connection.execute(f"SET disabled_optimizers = '{','.join(p for p in passes if p not in _NEEDED)}'")
-        self._watch = _Watch(self._connection, deadline_seconds)
+
+def plain_executor(script: str, deadline_seconds: float) -> DuckDBExecutor:
+    """An executor in this process; `script` makes the tables, empty; raises duckdb.Error where it does not run."""
+    config: dict[str, str | bool | int | float | list[str]] = {"threads": 1, "enable_external_access": False}
+    config["memory_limit"] = "512MB"
+    connection = duckdb.connect(config=config)
+    connection.execute(quick_settings(connection))
+    connection.execute(script)
+    return DuckDBExecutor(connection, Alarm(connection, deadline_seconds))
+
+
+class Watch(Protocol):
+    """Holds the deadline of one statement: a context manager, used again and again."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def close(self) -> None:
+        """Let go of what watches."""
+
+
+class DuckDBExecutor:
+    """An Executor on a DuckDB connection that holds the empty tables."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, watch: Watch) -> None:
+        self._connection = connection
+        self._watch = watch
         self._inserts: tuple[str, ...] = ()
         self._loaded = False
 
@@ -154,7 +175,7 @@ def _kind(error: duckdb.Error) -> str:
     return "bind" if isinstance(error, bind) else "run"
 
 
-class _Watch:
+class Alarm:
     """One thread that interrupts the connection when a statement outlives the deadline."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, seconds: float) -> None:

@@ -6,11 +6,11 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
 
 import duckdb
-import sqlglot
-
-from harness.suite.schema import Schema
 
 VERSION = 1
 """Raised whenever the same item would get other witnesses: part of every cache key."""
@@ -78,7 +78,20 @@ class Suite:
         return cls(**facts)
 
 
-def suite_key(schema: Schema, gold_sql: str, settings: SuiteSettings, others: Sequence[str] = ()) -> str:
-    """Hex digest of everything a suite depends on."""
-    facts = (VERSION, duckdb.__version__, sqlglot.__version__, schema.digest, gold_sql, sorted(asdict(settings).items()), tuple(others))
+@lru_cache(maxsize=1)
+def code_digest() -> str:
+    """Hex digest of the code and libraries a suite depends on: changed rules must not find old suites."""
+    package = Path(__file__).resolve().parent.parent
+    digest = hashlib.sha256(f"{VERSION} {duckdb.__version__} {version('sqlglot')}".encode())
+    for folder in ("suite", "answer"):
+        for file in sorted((package / folder).glob("*.py")):
+            digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
+
+
+def suite_key(
+    contents: str, gold_sql: str, settings: SuiteSettings, others: Sequence[str] = (), prelude: Sequence[str] = ()
+) -> str:
+    """Hex digest of everything a suite depends on; `contents` is the digest or the text of schema and shipped rows."""
+    facts = (code_digest(), contents, gold_sql, sorted(asdict(settings).items()), tuple(others), tuple(prelude))
     return hashlib.sha256(repr(facts).encode()).hexdigest()

@@ -1,0 +1,182 @@
+"""Suites made where untrusted SQL belongs: inside the sandbox's confined workers (`Pool(TASK, MakerOptions(...))`).
+
+The worker loads the item's tables, brings its gold to DuckDB on the benchmark's own road, and searches; what comes back
+is a suite as JSON. Its DuckDB is locked and its clock pinned, as it is where the suite will judge.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
+from typing import Any
+
+import duckdb
+
+from harness.dialect import (
+    Catalog,
+    materialise_sqlite,
+    read_catalog,
+    settings_of,
+    translate,
+    translate_after_error,
+    translate_schema,
+)
+from harness.errors import DataError
+from harness.records import Database
+from harness.sandbox.engine import CLOCK, Engine, EngineSettings
+from harness.sandbox.watchdog import Watchdog
+from harness.sandbox.worker import Reply
+from harness.suite.distill import build_suite
+from harness.suite.execute import DuckDBExecutor, quick_settings
+from harness.suite.reading import read_schema
+from harness.suite.record import Suite, SuiteSettings
+from harness.suite.schema import Schema
+from harness.suite.sqlite_keys import with_sqlite_keys
+
+TASK = "harness.suite.task:build"
+_KEPT_SCHEMAS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class MakerOptions:
+    """What all suites of a benchmark share."""
+
+    dialects: tuple[str, ...] = ("duckdb",)
+    settings: SuiteSettings = field(default_factory=SuiteSettings)
+    clock: str = CLOCK
+    memory_bytes: int = 2**30
+    """DuckDB's own limit inside a worker."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One suite asked for."""
+
+    database: Database
+    gold: str
+    others: tuple[str, ...] = ()
+    """Golds of other items on the same tables."""
+
+
+@dataclass(slots=True)
+class _Place:
+    """An item's tables, read once."""
+
+    engine: Engine
+    schema: Schema
+    catalog: Catalog
+
+
+class Maker:
+    """Makes suites; keeps the engines of recent databases, since benchmarks ask many questions of one."""
+
+    def __init__(self, options: MakerOptions, watchdog: Watchdog) -> None:
+        self._options, self._watchdog = options, watchdog
+        self._prelude = settings_of(options.dialects)
+        self._places: OrderedDict[str, _Place] = OrderedDict()
+
+    def answer(self, payload: Order, partial: Reply | None) -> tuple[dict[str, Any], bytes]:
+        """The suite as JSON; one without witnesses says why."""
+        try:
+            suite = self._make(payload)
+        except (DataError, duckdb.Error) as error:
+            suite = Suite(reason=f"the schema does not load: {str(error).splitlines()[0]}")
+        except MemoryError:
+            return {"suite": Suite(reason="the search ran out of memory").to_json(), "retire": True}, b""
+        except RecursionError:
+            suite = Suite(reason="the gold is nested too deeply")
+        return {"suite": suite.to_json()}, b""
+
+    def _make(self, order: Order) -> Suite:
+        key = order.database.key + order.database.script
+        place = self._places.get(key)
+        if place is None:
+            place = self._open(order.database)
+            self._places[key] = place
+            while len(self._places) > _KEPT_SCHEMAS:
+                self._places.popitem(last=False)[1].engine.close()
+        gold = self._translated(order.gold, place)
+        if gold is None:
+            return Suite(reason="the gold does not bind")
+        others = [t for t in (self._translated(sql, place) for sql in order.others) if t is not None]
+        return build_suite(place.schema, gold, self._options.settings, others=others, executor=self._executor)
+
+    def _engine(self, quick: bool = False) -> Engine:
+        statements = (*self._prelude, _quick()) if quick else self._prelude
+        engine_settings = EngineSettings(
+            memory_bytes=self._options.memory_bytes, statements=statements, clock=self._options.clock
+        )
+        return Engine(engine_settings, self._watchdog)
+
+    def _executor(self, script: str, seconds: float) -> DuckDBExecutor:
+        engine = self._engine(quick=True)
+        engine.connection.execute(script)
+        return DuckDBExecutor(engine.connection, _EngineWatch(self._watchdog, engine, seconds))
+
+    def _open(self, database: Database) -> _Place:
+        engine = self._engine()
+        connection = engine.connection
+        if database.path:
+            catalog = materialise_sqlite(database.path, connection)
+            return _Place(engine, with_sqlite_keys(read_schema(connection), database.path), catalog)
+        loaded = translate_schema(database.script, self._options.dialects, lambda sql: _refusal(connection, sql))
+        if loaded.errors:
+            raise DataError(loaded.errors[0])
+        return _Place(engine, read_schema(connection), read_catalog(connection))
+
+    def _translated(self, sql: str, place: _Place) -> str | None:
+        """The gold in DuckDB's words, as scoring would run it on the shipped rows."""
+
+        def bind(candidate: str) -> str | None:
+            return _refusal(place.engine.connection, f"EXPLAIN {candidate}")
+
+        found = translate(sql, self._options.dialects, bind, place.catalog)
+        if found.sql is None or not found.sql.lstrip(" (").upper().startswith(("SELECT", "WITH")):
+            return found.sql
+        try:
+            place.engine.query(found.sql, self._options.settings.deadline_seconds, 10)
+        except Exception as error:  # the engine's Failure: a value that the road did not foresee
+            other = translate_after_error(found, str(error), self._options.dialects, bind, place.catalog)
+            return other.sql if other is not None else found.sql
+        return found.sql
+
+
+class _EngineWatch:
+    """The worker's own watchdog as an executor's deadline."""
+
+    def __init__(self, watchdog: Watchdog, engine: Engine, seconds: float) -> None:
+        self._watchdog, self._engine, self._seconds = watchdog, engine, seconds
+
+    def __enter__(self) -> None:
+        self._watchdog.start(self._engine.connection, self._seconds)
+
+    def __exit__(self, *_: object) -> None:
+        self._watchdog.stop()
+
+    def close(self) -> None:
+        """Nothing of its own to let go."""
+
+
+@lru_cache(maxsize=1)
+def _quick() -> str:
+    with duckdb.connect() as probe:
+        return quick_settings(probe)
+
+
+def _refusal(connection: duckdb.DuckDBPyConnection, sql: str) -> str | None:
+    try:
+        connection.execute(sql)
+    except duckdb.Error as error:
+        return str(error)
+    return None
+
+
+def build(options: MakerOptions, watchdog: Watchdog) -> Maker:
+    """What a worker builds for TASK."""
+    return Maker(options, watchdog)
+
+
+def key_facts(options: MakerOptions) -> str:
+    """The options as text, for cache keys."""
+    return repr(sorted(asdict(replace(options, memory_bytes=0)).items()))
