@@ -110,6 +110,7 @@ def test_lucky_and_rule_and_slice_filters_narrow(visit, training_page):
     assert page.locator("#list .tag", has_text="lucky").count() == min(50, _count(page)) > 0
     page.click("#f-reset")
     _wait_for_count(page, 300)
+    page.select_option("#f-run", "0")
     page.select_option("#f-rule", "bird")
     _wait_for_address(page, "rule=bird")
     playwright.expect(page.locator("#count")).not_to_have_text(re.compile("^300 of"))

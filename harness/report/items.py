@@ -44,6 +44,7 @@ def item_payload(data: ReportData) -> ItemPayload:
     rows = data.rows
     keys = [(number, id_) for number, board in enumerate(data.boards) for id_ in _all_ids(board)]
     places = [_places(data, row) for row in rows]
+    columns = [{name: row.answers.column(name) for name in _SHOWN} for row in rows]
     dimensions = _dimensions(data, keys)
     outcomes = sorted({outcome for row in rows for outcome in row.outcomes})
     rules = rule_judgements(rows)
@@ -58,13 +59,14 @@ def item_payload(data: ReportData) -> ItemPayload:
     }
     index = {
         "ids": [id_ for _, id_ in keys],
-        "questions": [_question(rows, places, key) for key in keys],
+        "questions": [_question(columns, places, key) for key in keys],
         "outcomes": [_outcome_column(row, keys, found, outcomes) for row, found in zip(rows, places, strict=True)],
         "verdicts": [_verdict_column(row, keys, found, rules) for row, found in zip(rows, places, strict=True)],
         "slices": [column for _, _, column in dimensions],
     }
     blocks = tuple(
-        pack([_texts(rows, places, key) for key in keys[start : start + BLOCK]]) for start in range(0, len(keys), BLOCK)
+        pack([_texts(columns, places, key) for key in keys[start : start + BLOCK]])
+        for start in range(0, len(keys), BLOCK)
     )
     return ItemPayload(script_json(meta), pack(index), blocks)
 
@@ -82,6 +84,12 @@ def script_json(value: Any) -> str:
 
 
 Key = tuple[int, str]
+Columns = Mapping[str, Sequence[Any]]
+
+_SHOWN = (
+    *("question", "context", "gold_sql", "gold_table", "sql", "completion", "reason", "table"),
+    *("suite_witness", "rows", "gold_rows", "road", "exact_match", "output_tokens"),
+)
 
 
 def _all_ids(board: Board) -> list[str]:
@@ -133,49 +141,45 @@ def _verdict_column(row: RunRow, keys: Sequence[Key], places: Mapping[Key, int],
     return packed
 
 
-def _texts(rows: Sequence[RunRow], places: Sequence[Mapping[Key, int]], key: Key) -> dict[str, Any]:
+def _texts(columns: Sequence[Columns], places: Sequence[Mapping[Key, int]], key: Key) -> dict[str, Any]:
     """One item: question, schema, gold once; what each run answered."""
-    present = [(row, found[key]) for row, found in zip(rows, places, strict=True) if key in found]
-    first, place = present[0]
+    first, place = next((own, found[key]) for own, found in zip(columns, places, strict=True) if key in found)
     item: dict[str, Any] = {
-        "q": _cut(first.answers.column("question")[place]),
-        "c": _cut(first.answers.column("context")[place]),
-        "g": _cut(first.answers.column("gold_sql")[place]),
+        "q": _cut(first["question"][place]),
+        "c": _cut(first["context"][place]),
+        "g": _cut(first["gold_sql"][place]),
     }
-    table = _table(first.answers.column("gold_table")[place])
+    table = _table(first["gold_table"][place])
     if table:
         item["t"] = table
     item["r"] = [
-        _answer(row, found[key], item["g"]) if key in found else None for row, found in zip(rows, places, strict=True)
+        _answer(own, found[key], item["g"]) if key in found else None
+        for own, found in zip(columns, places, strict=True)
     ]
     return item
 
 
-def _question(rows: Sequence[RunRow], places: Sequence[Mapping[Key, int]], key: Key) -> str:
-    row, place = next((row, found[key]) for row, found in zip(rows, places, strict=True) if key in found)
-    text = str(row.answers.column("question")[place] or "")
+def _question(columns: Sequence[Columns], places: Sequence[Mapping[Key, int]], key: Key) -> str:
+    own, place = next((own, found[key]) for own, found in zip(columns, places, strict=True) if key in found)
+    text = str(own["question"][place] or "")
     return text if len(text) <= LISTED else text[: LISTED - 1] + "…"
 
 
-def _answer(row: RunRow, place: int, gold: str) -> dict[str, Any]:
-    answers = row.answers
-
-    def value(name: str) -> Any:
-        return answers.column(name)[place]
-
-    sql, completion = _cut(value("sql")), _cut(value("completion"))
+def _answer(columns: Columns, place: int, gold: str) -> dict[str, Any]:
+    value = {name: column[place] for name, column in columns.items()}
+    sql, completion, own_gold = _cut(value["sql"]), _cut(value["completion"]), _cut(value["gold_sql"])
     found = {
         "s": sql,
         # most completions are the SQL alone: said once
         "c": completion if completion.strip() != sql.strip() else None,
-        "m": _cut(value("reason")) or None,
-        "w": value("suite_witness"),
-        "n": [value("gold_rows"), value("rows")] if value("rows") is not None else None,
-        "d": value("road") if value("road") not in (None, "", "duckdb") else None,
-        "x": bool(value("exact_match")) or None,
-        "k": value("output_tokens"),
-        "t": _table(value("table")),
-        "g": _cut(value("gold_sql")) if _cut(value("gold_sql")) != gold else None,
+        "m": _cut(value["reason"]) or None,
+        "w": value["suite_witness"],
+        "n": [value["gold_rows"], value["rows"]] if value["rows"] is not None else None,
+        "d": value["road"] if value["road"] not in (None, "", "duckdb") else None,
+        "x": bool(value["exact_match"]) or None,
+        "k": value["output_tokens"],
+        "t": _table(value["table"]),
+        "g": own_gold if own_gold != gold else None,
     }
     return {name: content for name, content in found.items() if content is not None}
 
