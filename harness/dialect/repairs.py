@@ -220,8 +220,19 @@ def _column_affinity(node: exp.Expr) -> bool:
     return isinstance(node, (exp.Column, exp.Cast))
 
 
-def _try_number(node: exp.Expr) -> exp.Expr:
-    return exp.TryCast(this=node.copy(), to=exp.DataType.build("double"))
+def _try_number(node: exp.Expr, profile: Profile) -> exp.Expr:
+    """Text compared with a number: SQLite puts text that is no number behind every number, MySQL takes what leads it."""
+    if not profile.text_affinity:
+        return _as_number(node)
+    double = exp.DataType.build("double")
+    behind = exp.Cast(this=exp.Literal.string("infinity"), to=double.copy())
+    if isinstance(node, exp.Literal):
+        return behind
+    number = exp.Coalesce(this=exp.TryCast(this=node.copy(), to=double), expressions=[behind])
+    return exp.Case(
+        ifs=[exp.If(this=exp.Is(this=exp.Paren(this=node.copy()), expression=exp.Null()), true=exp.Null())],
+        default=number,
+    )
 
 
 def _as_text(node: exp.Expr) -> exp.Expr:
@@ -237,7 +248,7 @@ def _agree(text: exp.Expr, number: exp.Expr, profile: Profile) -> None:
     elif isinstance(text, exp.Literal) and not isinstance(text.parent, exp.In) and _readable(text.name):
         text.replace(exp.Literal.number(text.name.strip()))
     else:
-        text.replace(_try_number(text))
+        text.replace(_try_number(text, profile))
 
 
 def _readable(text: str) -> bool:
@@ -276,12 +287,12 @@ def _agree_in(node: exp.In, resolver: Resolver, profile: Profile) -> bool:
             return False
         inner = query.this if isinstance(query, exp.Subquery) else query
         if left == "text":
-            node.this.replace(_try_number(node.this))
+            node.this.replace(_try_number(node.this, profile))
             return True
         selects = [inner] if isinstance(inner, exp.Select) else list(inner.find_all(exp.Select))[:1]
         for select in selects:
             projection = select.expressions[0]
-            projection.replace(_try_number(projection.unalias()))
+            projection.replace(_try_number(projection.unalias(), profile))
         return bool(selects)
     changed = False
     for one in list(node.expressions):
@@ -290,14 +301,18 @@ def _agree_in(node: exp.In, resolver: Resolver, profile: Profile) -> bool:
             one.replace(_as_text(one) if profile.text_affinity else one.copy())
             changed |= profile.text_affinity
         elif left == "number" and right == "text":
-            one.replace(_try_number(one))
+            one.replace(
+                exp.Literal.number(one.name.strip())
+                if isinstance(one, exp.Literal) and _readable(one.name)
+                else _try_number(one, profile)
+            )
             changed = True
     if (
         left == "text"
         and not profile.text_affinity
         and any(resolver.class_of(one) == "number" for one in node.expressions)
     ):
-        node.this.replace(_try_number(node.this))
+        node.this.replace(_try_number(node.this, profile))
         changed = True
     return changed
 
@@ -325,6 +340,43 @@ def text_function_over_number(tree: exp.Expr, resolver: Resolver, profile: Profi
     return changed
 
 
+def chained_comparison(tree: exp.Expr, resolver: Resolver, profile: Profile) -> bool:
+    """A = b = c compares the truth value (0 or 1) of the first comparison with c."""
+    changed = False
+    for node in list(tree.find_all(*_COMPARISONS)):
+        inner = node.this
+        if isinstance(inner, _COMPARISONS):
+            inner.replace(exp.Cast(this=exp.Paren(this=inner.copy()), to=exp.DataType.build("int")))
+            changed = True
+    return changed
+
+
+def early_reference(tree: exp.Expr, resolver: Resolver, profile: Profile) -> bool:
+    """An ON that names a table joined only later holds for the whole join: all conditions move to WHERE."""
+    changed = False
+    for select in list(tree.find_all(exp.Select)):
+        joins = select.args.get("joins") or []
+        if not joins or any(join.side or join.method or join.args.get("using") for join in joins):
+            continue
+        seen = {alias for alias, _ in list(sources(select))[:1]}
+        early = False
+        for join, (alias, _) in zip(joins, list(sources(select))[1:], strict=False):
+            seen.add(alias)
+            on = join.args.get("on")
+            early = early or (
+                on is not None and any(c.table and c.table.lower() not in seen for c in on.find_all(exp.Column))
+            )
+        if not early:
+            continue
+        conditions = [join.args["on"].copy() for join in joins if join.args.get("on")]
+        for join in joins:
+            join.set("on", None)
+            join.set("kind", "CROSS")
+        select.where(*conditions, copy=False)
+        changed = True
+    return changed
+
+
 def unsafe_cast(tree: exp.Expr, resolver: Resolver, profile: Profile) -> bool:
     """A CAST that fails on some row gives NULL there."""
     changed = False
@@ -341,6 +393,8 @@ def _loose(profile: Profile) -> bool:
 
 REPAIRS: tuple[Repair, ...] = (
     Repair("double_quoted_string", lambda profile: profile.double_quotes == "fallback", double_quoted_string),
+    Repair("chained_comparison", _loose, chained_comparison),
+    Repair("early_reference", _loose, early_reference),
     Repair("bare_column", lambda profile: profile.bare_columns, bare_column),
     Repair("aggregate_over_text", _loose, aggregate_over_text),
     Repair("arithmetic_over_text", _loose, arithmetic_over_text),
