@@ -6,9 +6,23 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 TEXT_TYPES = ("VARCHAR", "CHAR", "TEXT", "STRING", "BPCHAR", "ENUM")
-NUMBER_TYPES = (
-    "TINYINT SMALLINT INTEGER BIGINT HUGEINT UTINYINT USMALLINT UINTEGER UBIGINT UHUGEINT FLOAT DOUBLE DECIMAL INT REAL"
-).split()
+NUMBER_TYPES = [
+    "TINYINT",
+    "SMALLINT",
+    "INTEGER",
+    "BIGINT",
+    "HUGEINT",
+    "UTINYINT",
+    "USMALLINT",
+    "UINTEGER",
+    "UBIGINT",
+    "UHUGEINT",
+    "FLOAT",
+    "DOUBLE",
+    "DECIMAL",
+    "INT",
+    "REAL",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +77,7 @@ class Catalog(Mapping[str, Mapping[str, str]]):
         return isinstance(other, Catalog) and self._tables == other._tables
 
     def column_classes(self, column: str) -> frozenset[str]:
-        """The type classes (`text`, `number`, `other`) columns of this name have in any table; empty: no such column."""
+        """The classes (`text`, `number`, `other`) columns of this name have in any table; empty: there is none."""
         return self._columns.get(column.lower(), frozenset())
 
 

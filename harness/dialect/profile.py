@@ -67,7 +67,7 @@ PROFILES = {
 
 
 def profile_of(dialects: tuple[str, ...]) -> Profile:
-    """The profile of a benchmark: its first dialect says what statements mean, the others only how they may be spelt."""
+    """The profile of a benchmark: its first dialect says what statements mean, the others how they may be spelt."""
     return PROFILES.get(dialects[0] if dialects else "duckdb", PROFILES["duckdb"])
 
 

@@ -1,4 +1,4 @@
-"""What a name in a parsed statement refers to, as far as a repair must know: is it a column, is it text or a number?
+"""What a name in a parsed statement refers to, as far as a repair must know: a column or not, text or a number.
 
 Not a binder: where a scope cannot be seen through, the answer is `None`, and a repair leaves the place alone.
 """
@@ -79,7 +79,7 @@ class Resolver:
         """Column -> its expression or DuckDB type; None where the source cannot be seen through."""
         if isinstance(source, exp.Table):
             common = _common_table(source, source.name.lower())
-            if common is not None and not source.find_ancestor(exp.CTE) is common:
+            if common is not None and source.find_ancestor(exp.CTE) is not common:
                 return self._projections(common)
             if source.name in self.catalog:
                 return dict(self.catalog[source.name])
@@ -132,12 +132,12 @@ class Resolver:
         return (None if unsure else False), None
 
     def is_column(self, column: exp.Column) -> bool | None:
-        """Does the name exist in its scope, as a column or as an alias of the SELECT list? None: cannot tell."""
+        """True where the name exists in its scope, as a column or an alias of the SELECT list; None: cannot tell."""
         found, _ = self.lookup(column)
         if found is False and not column.table:
-            select = column.find_ancestor(exp.Select, exp.SetOperation)
+            select: exp.Expr | None = column.find_ancestor(exp.Select, exp.SetOperation)
             while isinstance(select, exp.SetOperation):
-                select = select.this  # type: ignore[assignment]
+                select = select.this
             if isinstance(select, exp.Select):
                 name = column.name.lower()
                 return any(isinstance(one, exp.Alias) and one.alias.lower() == name for one in select.expressions)

@@ -8,6 +8,7 @@ foreign key that the dialect does not enforce, the script is loaded once more wi
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -151,7 +152,7 @@ def _with_meaning(statement: str, profile: Profile) -> tuple[str, tuple[str, ...
         return statement, ()
     tokens = significant(statement)
     changes = set()
-    for before, token in zip(tokens, tokens[1:], strict=False):
+    for before, token in itertools.pairwise(tokens):
         if token.kind == WORD and token.upper in ("REAL", "FLOAT", "FLOAT4") and before.kind in (WORD, QUOTED):
             changes.add(token.start)
     if not changes:

@@ -1,8 +1,8 @@
 """The repairs of CREATE TABLE and INSERT, each by name, each applied only to a statement that DuckDB refused.
 
-They take away what does not change the rows (storage engines, comments, display widths, plain indexes) and spell what
-does in DuckDB's words (auto-increment as a sequence, types by their nearest kin). `SCHEMA_REPAIRS` is the whole list, in
-the order they are tried.
+They take away what does not change the rows (storage engines, comments, display widths, plain indexes) and spell
+what does in DuckDB's words (auto-increment as a sequence, types by their nearest kin). `SCHEMA_REPAIRS` is the whole
+list, in the order they are tried.
 """
 
 from __future__ import annotations
@@ -20,17 +20,18 @@ _TYPES = {
     "binary": "blob", "varbinary": "blob", "mediumint": "int", "serial": "int", "bigserial": "bigint",
     "smallserial": "smallint", "rowversion": "blob", "uniqueidentifier": "uuid", "counter": "int", "byteint": "tinyint",
     "fixed": "decimal(18, 3)", "dec": "decimal(18, 3)", "binary_double": "double", "binary_float": "float",
-    "float4": "float", "float8": "double", "currency": "decimal(19, 4)", "memo": "text", "jsonb": "json", "long": "bigint",
+    "float4": "float", "float8": "double", "currency": "decimal(19, 4)", "memo": "text", "jsonb": "json",
+    "long": "bigint",
 }  # fmt: skip
 """Names of types no DuckDB has -> the nearest one it has; any other unknown type becomes text."""
-_KNOWN = frozenset(
-    (
-        "BIGINT INT SMALLINT TINYINT UINT UBIGINT USMALLINT UTINYINT INT128 DOUBLE FLOAT DECIMAL TEXT VARCHAR CHAR BOOLEAN "
-        "DATE TIME TIMETZ TIMESTAMP TIMESTAMPTZ TIMESTAMPLTZ DATETIME INTERVAL UUID JSON BIT ENUM ARRAY LIST MAP STRUCT "
-        "UINT128 TIMESTAMP_S TIMESTAMP_MS TIMESTAMP_NS BIGDECIMAL"
-    ).split()
-)
-_WIDTHLESS = ("INT", "BIGINT", "SMALLINT", "TINYINT", "MEDIUMINT", "UINT", "UBIGINT", "USMALLINT", "UTINYINT", "DOUBLE", "FLOAT", "BOOLEAN", "TEXT", "VARCHAR", "DATE", "TIMESTAMP", "DATETIME", "TIMESTAMPTZ", "TIME", "BLOB", "VARBINARY")  # fmt: skip
+_WIDTHLESS = frozenset((
+    "INT", "BIGINT", "SMALLINT", "TINYINT", "UINT", "UBIGINT", "USMALLINT", "UTINYINT", "DOUBLE", "FLOAT", "BOOLEAN",
+    "TEXT", "VARCHAR", "DATE", "TIMESTAMP", "DATETIME", "TIMESTAMPTZ", "TIME",
+))  # fmt: skip
+_KNOWN = _WIDTHLESS | {
+    "INT128", "DECIMAL", "CHAR", "TIMETZ", "TIMESTAMPLTZ", "INTERVAL", "UUID", "JSON", "BIT", "ENUM", "ARRAY", "LIST",
+    "MAP", "STRUCT", "UINT128", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "BIGDECIMAL",
+}  # fmt: skip
 _DROPPED = (
     exp.CommentColumnConstraint, exp.CharacterSetColumnConstraint, exp.OnUpdateColumnConstraint,
     exp.CollateColumnConstraint, exp.EncodeColumnConstraint, exp.TitleColumnConstraint, exp.InvisibleColumnConstraint,
@@ -120,11 +121,11 @@ def auto_increment(definition: Definition) -> bool:
             continue
         sequence = f"{_table_name(definition)}_{column.name}_seq".replace('"', "")
         definition.before.append(f'CREATE SEQUENCE IF NOT EXISTS "{sequence}"')
-        default = exp.Anonymous(this="nextval", expressions=[exp.Literal.string(sequence)])
+        default = exp.Anonymous(this="nextval", expressions=[exp.Literal.string(f'"{sequence}"')])
         constraints = [one for one in constraints if one not in counting]
         constraints.append(exp.ColumnConstraint(kind=exp.DefaultColumnConstraint(this=default)))
         column.set("constraints", constraints)
-        if serial:
+        if isinstance(kind, exp.DataType) and serial:
             column.set("kind", exp.DataType.build("bigint" if _type_name(kind) == "BIGSERIAL" else "int"))
         changed = True
     return changed
@@ -140,7 +141,11 @@ def type_width(definition: Definition) -> bool:
     """INT(11), FLOAT(10, 2), VARCHAR(MAX), VARBINARY(10): the width goes."""
     changed = False
     for kind in definition.tree.find_all(exp.DataType):
-        if kind.expressions and _type_name(kind) in (*_WIDTHLESS, "NVARCHAR", "NCHAR") and not kind.args.get("nested"):
+        if (
+            kind.expressions
+            and _type_name(kind) in _WIDTHLESS | {"NVARCHAR", "NCHAR", "MEDIUMINT", "BLOB", "VARBINARY"}
+            and not kind.args.get("nested")
+        ):
             kind.set("expressions", [])
             changed = True
     return changed

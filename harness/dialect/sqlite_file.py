@@ -45,9 +45,8 @@ def _lossless(declared: str, values: list[Any]) -> tuple[str, list[Any]]:
         return _affinity(declared), values
     if kinds == {int}:
         return "BIGINT", values
-    if kinds <= {int, float}:
-        if all(value is None or isinstance(value, float) or abs(value) <= 2**53 for value in values):
-            return "DOUBLE", [None if value is None else float(value) for value in values]
+    if kinds <= {int, float} and all(not isinstance(value, int) or abs(value) <= 2**53 for value in values):
+        return "DOUBLE", [None if value is None else float(value) for value in values]
     if kinds == {bytes}:
         return "BLOB", values
     return "VARCHAR", [value if value is None else _text(value) for value in values]
