@@ -183,6 +183,14 @@ class ScriptSpace(Space):
         for sql in statements:
             self.engine.run(sql, self._seconds)
 
+    def load_attached(self, statements: tuple[str, ...]) -> None:
+        """As `load`, but into the attached database at once: for tables that are filled and emptied several times."""
+        self.load(())
+        self._mend()
+        for sql in statements:
+            self.engine.run(sql, self._seconds)
+        self.statements = statements
+
     def load_script(self, script: str, dialects: tuple[str, ...]) -> tuple[str, ...]:
         """Set the tables up from a script in the benchmark's dialect; DuckDB's words for what could not be loaded."""
         self.load(())

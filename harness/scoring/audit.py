@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from harness.records import Item
 from harness.sandbox.pool import Job, Pool, bounded_workers
 from harness.scoring.inspect import Inspection
-from harness.scoring.judge import fault_at
+from harness.scoring.case import fault_at
 from harness.scoring.settings import ScoreSettings
 from harness.sqltext import normal_text
 

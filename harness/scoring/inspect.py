@@ -14,7 +14,7 @@ from harness.sandbox.watchdog import Watchdog
 from harness.sandbox.worker import Reply
 from harness.scoring.desk import Desk
 from harness.scoring.gold import CLOCK_WORDS, VOLATILE, Gold, ask_gold
-from harness.scoring.judge import STAGE_GOLD, STAGE_SCHEMA, fault_at
+from harness.scoring.case import STAGE_GOLD, STAGE_SCHEMA, fault_at
 from harness.scoring.outcomes import reason_of
 from harness.scoring.settings import ScoreSettings
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import tee
 from typing import Any
 
 from harness.records import RULES, Generation, Item, Outcome, Verdict
 from harness.sandbox.pool import Answer, Job, Pool, bounded_workers
 from harness.scoring.cache import GoldCache, gold_key
-from harness.scoring.judge import STAGE_PREDICTION, Question, fault_at, unpack_golds
+from harness.scoring.case import ALL_FALSE, STAGE_GOLD, STAGE_PREDICTION, STAGE_SCHEMA, STAGE_SUITE, Question, fault_at
+from harness.scoring.judge import unpack_golds
 from harness.scoring.settings import ScoreSettings
+from harness.suite.cache import SuiteCache
+from harness.suite.make import make_suites
+from harness.suite.record import Suite, SuiteSettings
+from harness.suite.task import MakerOptions
 
 JUDGE = "harness.scoring.judge:build"
 _REMEMBERED = 4096
-Witnesses = Callable[[Item], Sequence[str]]
-"""An item's witness databases: scripts in DuckDB's dialect, each setting up a whole database."""
 
 
 def score(
@@ -23,8 +27,6 @@ def score(
     predictions: Mapping[str, Generation | str],
     settings: ScoreSettings | None = None,
     progress: Callable[[Verdict], None] | None = None,
-    *,
-    witnesses: Witnesses | None = None,
 ) -> Iterator[Verdict]:
     """Verdicts in the order of the items; an item without a prediction counts as `no_sql`.
 
@@ -35,7 +37,7 @@ def score(
     with Pool(
         JUDGE, chosen, workers=bounded_workers(chosen.memory_bytes, chosen.workers), memory_bytes=chosen.memory_bytes
     ) as pool:
-        yield from score_with(pool, items, predictions, chosen, progress, witnesses=witnesses)
+        yield from score_with(pool, items, predictions, chosen, progress)
 
 
 def score_with(
@@ -44,11 +46,9 @@ def score_with(
     predictions: Mapping[str, Generation | str],
     settings: ScoreSettings,
     progress: Callable[[Verdict], None] | None = None,
-    *,
-    witnesses: Witnesses | None = None,
 ) -> Iterator[Verdict]:
     """As `score`, on a pool that is already running (of the task `JUDGE` with the same settings)."""
-    desk = _Front(predictions, settings, witnesses)
+    desk = _Front(predictions, settings)
     try:
         for answer in pool.run(desk.jobs(items)):
             for verdict in desk.verdicts(answer):
@@ -63,9 +63,9 @@ def score_with(
 class _Front:
     """The parent's side: what was asked for which item, the cache, and answers that serve twice."""
 
-    def __init__(self, predictions: Mapping[str, Generation | str], settings: ScoreSettings, witnesses: Witnesses | None) -> None:
+    def __init__(self, predictions: Mapping[str, Generation | str], settings: ScoreSettings) -> None:
         self.cache = GoldCache(settings.cache_dir)
-        self._predictions, self._settings, self._witnesses = predictions, settings, witnesses
+        self._predictions, self._settings = predictions, settings
         self._order: OrderedDict[int, tuple[str, Any]] = OrderedDict()
         self._answers: OrderedDict[Any, Answer] = OrderedDict()
         self._asked: dict[Any, int] = {}
@@ -74,9 +74,9 @@ class _Front:
 
     def jobs(self, items: Iterable[Item]) -> Iterator[Job]:
         """One job an item, unless the same question was asked a moment ago."""
-        for item in items:
-            question = self._question(item)
-            twin = (question.keys, question.text, question.is_sql, question.finished, question.witnesses)
+        for item, suite in _with_suites(items, self._settings):
+            question = self._question(item, suite)
+            twin = (question.keys, question.text, question.is_sql, question.finished, question.suite)
             number = self._taken
             self._taken += 1
             self._order[number] = (item.id, twin)
@@ -86,13 +86,10 @@ class _Front:
             self._sent.append(twin)
             yield Job(question, item.database.key if item.database.path else None)
 
-    def _question(self, item: Item) -> Question:
+    def _question(self, item: Item, suite: Suite | None) -> Question:
         given = self._predictions.get(item.id, "")
         is_sql = isinstance(given, str)
         keys = tuple(gold_key(item.database, sql, self._settings) for sql in item.golds)
-        scripts = None
-        if self._settings.suite and self._witnesses is not None:
-            scripts = tuple(self._witnesses(item))
         return Question(
             database=item.database,
             golds=item.golds,
@@ -101,7 +98,7 @@ class _Front:
             text=given if isinstance(given, str) else given.completion,
             is_sql=is_sql,
             finished=True if isinstance(given, str) else given.finished,
-            witnesses=scripts,
+            suite=(suite.schema, suite.witnesses) if suite is not None and suite.witnesses else None,
         )
 
     def verdicts(self, answer: Answer | None) -> Iterator[Verdict]:
@@ -125,6 +122,22 @@ class _Front:
             if oldest in waiting:
                 break
             del self._answers[oldest]
+
+
+def _with_suites(items: Iterable[Item], settings: ScoreSettings) -> Iterator[tuple[Item, Suite | None]]:
+    """Each item with its suite, made ahead of its turn by workers of their own; None where none is asked for."""
+    if not settings.suite:
+        for item in items:
+            yield item, None
+        return
+    ours, theirs = tee(items)
+    options = MakerOptions(
+        dialects=settings.dialects,
+        settings=SuiteSettings(max_witnesses=settings.suite_databases, seed=settings.suite_seed),
+        clock=settings.clock,
+    )
+    workers = bounded_workers(settings.memory_bytes, settings.workers)
+    yield from zip(ours, make_suites(theirs, options, SuiteCache(settings.cache_dir), workers), strict=True)
 
 
 def verdict_of(item_id: str, answer: Answer) -> Verdict:
@@ -163,12 +176,14 @@ def verdict_of(item_id: str, answer: Answer) -> Verdict:
 
 def _lost(answer: Answer) -> dict[str, Any]:
     """The verdict on a job that ended two workers."""
+    if answer.stage == STAGE_SUITE and "outcome" in answer.body:
+        return {"suite_match": None}
     words = {
         "timeout": "it did not end within its time and could not be interrupted",
         "crash": "it ended the process that ran it, twice",
     }[answer.lost]
-    if answer.stage in (1, 2):
+    if answer.stage in (STAGE_SCHEMA, STAGE_GOLD):
         return fault_at(answer.stage, words)
     outcome = Outcome.TIMEOUT if answer.lost == "timeout" else Outcome.RUNTIME_ERROR
     where = "the prediction" if answer.stage == STAGE_PREDICTION else "reading the answer's text"
-    return {"outcome": outcome.value, "reason": f"{where}: {words}", "matches": dict.fromkeys(RULES, False)}
+    return {"outcome": outcome.value, "reason": f"{where}: {words}", "matches": dict(ALL_FALSE)}

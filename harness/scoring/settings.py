@@ -29,7 +29,10 @@ class ScoreSettings:
     clock: str = CLOCK
     """The moment (UTC) that now(), current_date and the like return."""
     suite: bool = False
-    """Also ask witness databases (they are given to `score`)."""
+    """Also ask each item's witness databases, made where the cache has none (`suite_match`)."""
+    suite_databases: int = 8
+    """Witness databases an item has at most."""
+    suite_seed: int = 0
     workers: int = 0
     """Worker processes; 0 = one a core, as far as memory goes."""
     cache_dir: str = ""
@@ -37,7 +40,7 @@ class ScoreSettings:
 
     def verdict_facts(self) -> dict[str, object]:
         """The settings that a gold's answer depends on, for cache keys and run records."""
-        left_out = ("workers", "cache_dir", "floor_seconds", "gold_factor", "tolerance", "suite")
+        left_out = ("workers", "cache_dir", "floor_seconds", "gold_factor", "tolerance", "suite", "suite_databases", "suite_seed")
         return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in left_out}
 
     def seconds(self, gold_seconds: float) -> float:

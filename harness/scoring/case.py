@@ -1,0 +1,270 @@
+"""One question on its way to a verdict: golds recalled or asked, the prediction run, every rule judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from harness.answer import (
+    Comparison,
+    Table,
+    compare,
+    compare_states,
+    compare_test_suite,
+    needs_second_execution,
+    strip_distinct,
+)
+from harness.errors import DataError
+from harness.records import RULES, Database, Outcome
+from harness.sandbox.engine import PLACES, Failure
+from harness.sandbox.space import FileSpace, ScriptSpace, Space
+from harness.scoring.gold import Gold, ask_gold, run_reading, run_writing
+from harness.scoring.outcomes import outcome_of, reason_of
+from harness.scoring.settings import ScoreSettings
+from harness.sqltext import Kind, normal_text, split_statements, statement_kind
+
+STAGE_SCHEMA, STAGE_GOLD, STAGE_PREDICTION, STAGE_SUITE = 1, 2, 3, 4
+ALL_FALSE = dict.fromkeys(RULES, False)
+_MAX_PACKED = 8 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a worker is asked."""
+
+    database: Database
+    golds: tuple[str, ...]
+    keys: tuple[str, ...]
+    """Cache key of each gold."""
+    known: tuple[bytes | None, ...]
+    """The packed answer of each gold, where the cache has it."""
+    text: str
+    """The completion, or the SQL itself."""
+    is_sql: bool = False
+    finished: bool = True
+    suite: tuple[str, tuple[str, ...]] | None = None
+    """Script of the empty tables and scripts that fill them, in DuckDB's dialect; None: there is no suite."""
+    suite_always: bool = False
+    """Ask the suite even where the prediction is the gold's own text (for measuring the suite itself)."""
+
+
+@dataclass(slots=True)
+class Ruling:
+    """A prediction against one gold."""
+
+    outcome: Outcome
+    reason: str
+    matches: dict[str, bool]
+    road: str = ""
+    rows: int | None = None
+    seconds: float = 0.0
+
+
+class Bench(Protocol):
+    """What a case needs of the worker it runs in."""
+
+    settings: ScoreSettings
+
+    def stage(self, stage: int) -> None:
+        """Say what runs now."""
+
+    def lend(self, database: Database, statements: tuple[str, ...]) -> ScriptSpace | FileSpace:
+        """Tables for the case, which will run these statements in them."""
+
+    def recall(self, key: str, packed: bytes | None) -> Gold | None:
+        """A gold this worker has had, or one from the cache."""
+
+    def keep(self, key: str, gold: Gold) -> None:
+        """Remember a gold for the next items that have it."""
+
+
+class Case:
+    """One question on its way to a verdict: tables are set up only when something has to run."""
+
+    def __init__(self, asked: Question, sql: str, judge: Bench, *, twin: bool) -> None:
+        self._asked, self._sql, self._judge, self._settings = asked, sql, judge, judge.settings
+        self._twin = twin
+        self._space: ScriptSpace | FileSpace | None = None
+        self.fresh: dict[str, bytes] = {}
+        self.matched: Gold | None = None
+        """The gold that the prediction matches under the default rule."""
+
+    def decide(self) -> dict[str, Any]:
+        """The verdict's document, less what the text alone told."""
+        best: dict[str, Any] | None = None
+        for index, (sql, key, packed) in enumerate(zip(self._asked.golds, self._asked.keys, self._asked.known, strict=True)):
+            gold = self._judge.recall(key, packed) or self._ask(sql, key)
+            ruled = self._ruled(gold, sql) | {"gold_index": index, "gold_road": gold.road}
+            if gold.fault is None:
+                ruled["gold_rows"] = len(gold.table.rows) if gold.table is not None else None
+            if best is None or _rank(ruled) > _rank(best):
+                best = ruled
+            if Outcome(ruled["outcome"]).is_match:
+                self.matched = gold
+                break
+        assert best is not None
+        return best
+
+    # -- the gold
+
+    def _ask(self, sql: str, key: str) -> Gold:
+        gold = self._load()
+        if gold is None:
+            assert self._space is not None
+            self._judge.stage(STAGE_GOLD)
+            statements = self._space.statements if isinstance(self._space, ScriptSpace) else ()
+            gold = ask_gold(self._space, sql, statements, self._settings)
+        self._judge.keep(key, gold)
+        packed = gold.pack()
+        if len(packed) <= _MAX_PACKED:
+            self.fresh[key] = packed
+        return gold
+
+    def _load(self, gold: Gold | None = None) -> Gold | None:
+        """Set the tables up; a gold with a fault where they cannot be."""
+        if self._space is not None:
+            return None
+        self._judge.stage(STAGE_SCHEMA)
+        try:
+            space = self._judge.lend(self._asked.database, (*self._asked.golds, self._sql))
+            if isinstance(space, ScriptSpace):
+                errors = () if gold is not None else space.load_script(self._asked.database.script, self._settings.dialects)
+                if gold is not None:
+                    space.load(gold.statements)
+                if errors:
+                    return Gold(fault=Outcome.GOLD_UNLOADABLE, reason=f"the schema cannot be loaded: {' '.join(errors[0].split())[:300]}")
+        except DataError as error:
+            return Gold(fault=Outcome.GOLD_UNLOADABLE, reason=str(error))
+        self._space = space
+        return None
+
+    # -- the prediction
+
+    def _ruled(self, gold: Gold, gold_sql: str) -> dict[str, Any]:
+        if gold.fault is not None:
+            return {"outcome": gold.fault.value, "reason": gold.reason, "matches": dict.fromkeys(RULES)}
+        ruling = self._refusal(gold) or self._same_text(gold, gold_sql) or self._run(gold)
+        return {
+            "outcome": ruling.outcome.value,
+            "reason": ruling.reason,
+            "matches": ruling.matches,
+            "road": ruling.road,
+            "rows": ruling.rows,
+            "execute_seconds": ruling.seconds,
+        }
+
+    def _refusal(self, gold: Gold) -> Ruling | None:
+        """The ruling on a prediction that is not run at all."""
+        pieces = split_statements(self._sql)
+        kind = statement_kind(self._sql)
+        if not pieces:
+            return _wrong(Outcome.NO_SQL, "no SQL statement was found in the answer")
+        if kind is Kind.FORBIDDEN:
+            return _wrong(Outcome.FORBIDDEN, f"{pieces[0].split(None, 1)[0].upper()[:20]} is a kind of statement that is not run")
+        if gold.writes:
+            if kind is not Kind.WRITE:
+                return _wrong(Outcome.WRONG_STATE, "the answer only reads where the gold writes")
+        elif len(pieces) > 1:
+            return _wrong(Outcome.MULTIPLE_STATEMENTS, f"the answer has {len(pieces)} statements where one is asked for")
+        elif kind is Kind.WRITE:
+            return _wrong(Outcome.FORBIDDEN, "the answer writes where the gold reads")
+        return None
+
+    def _same_text(self, gold: Gold, gold_sql: str) -> Ruling | None:
+        """The gold's own words (spaces, comments and case apart) are not run again: a gold with random() has been ruled out."""
+        if not self._twin or normal_text(gold_sql) != normal_text(self._sql):
+            return None
+        vacuous = not gold.changes if gold.writes else not (gold.table and gold.table.rows)
+        rows = len(gold.table.rows) if gold.table is not None else None
+        matches = dict.fromkeys(RULES, True)
+        if vacuous:
+            words = "both leave the tables as they were" if gold.writes else "both results are empty"
+            return Ruling(Outcome.VACUOUS_MATCH, words, matches, gold.road, rows)
+        return Ruling(Outcome.CORRECT, "", matches, gold.road, rows)
+
+    def _run(self, gold: Gold) -> Ruling:
+        fault = self._load(gold)
+        if fault is not None:
+            return _wrong(Outcome.GOLD_UNLOADABLE, fault.reason)
+        assert self._space is not None
+        self._judge.stage(STAGE_PREDICTION)
+        try:
+            if gold.writes:
+                return self._run_writing(self._space, gold)
+            return self._run_reading(self._space, gold)
+        except Failure as failure:
+            if failure.kind in PLACES:
+                raise
+            return _wrong(outcome_of(failure), reason_of(failure))
+
+    def _run_reading(self, space: Space, gold: Gold) -> Ruling:
+        assert gold.table is not None
+        seconds = self._settings.seconds(gold.seconds)
+        table, took, found = run_reading(space, split_statements(self._sql)[0], seconds, self._settings)
+        road = str(found.road)
+        if table.truncated:
+            words = f"the answer has more than {self._settings.max_rows} rows, the gold {len(gold.table.rows)}"
+            return replace(_wrong(Outcome.TOO_MANY_ROWS, words), road=road, seconds=took)
+        comparison = compare(gold.table, table, gold.plan, gold.keyed, tolerance=self._settings.tolerance)
+        matches = dict(comparison.matches)
+        matches["test_suite"] = self._test_suite(space, gold, table, found.sql or self._sql, seconds)
+        ruling = Ruling(comparison.outcome, comparison.reason, matches, road, len(table.rows), took)
+        return ruling
+
+    def _test_suite(self, space: Space, gold: Gold, table: Table, sql: str, seconds: float) -> bool:
+        """The official rule: DISTINCT stripped from both sides; asked again only where one side has it."""
+        assert gold.table is not None
+        if not needs_second_execution(gold.sql, sql):
+            return compare_test_suite(gold.table, table, gold.sql)
+        left = gold.plain or gold.table
+        right = table
+        if needs_second_execution("", sql):
+            try:
+                right, _ = space.query(strip_distinct(sql), seconds)
+            except Failure as failure:
+                if failure.kind in PLACES:
+                    raise
+                return False
+        return not right.truncated and compare_test_suite(left, right, strip_distinct(gold.sql))
+
+    def _run_writing(self, space: Space, gold: Gold) -> Ruling:
+        assert gold.state is not None
+        seconds = self._settings.seconds(gold.seconds)
+        space.rewind()
+        took, roads, _ = run_writing(space, split_statements(self._sql), seconds, self._settings)
+        state = space.state(seconds)
+        space.rewind()
+        comparison = _marked(compare_states(gold.state, state, tolerance=self._settings.tolerance), gold)
+        matches = dict(comparison.matches)
+        matches.setdefault("test_suite", comparison.is_match)
+        road = next((road for road in roads if road != "duckdb"), "duckdb")
+        return Ruling(comparison.outcome, comparison.reason, matches, road, None, took)
+
+
+def _marked(comparison: Comparison, gold: Gold) -> Comparison:
+    """A match on a gold that changes nothing tells nothing."""
+    if comparison.is_match and not gold.changes:
+        return replace(comparison, outcome=Outcome.VACUOUS_MATCH, reason="both leave the tables as they were", vacuous=True)
+    return comparison
+
+
+def _wrong(outcome: Outcome, reason: str) -> Ruling:
+    return Ruling(outcome, reason, dict(ALL_FALSE))
+
+
+def _rank(ruled: dict[str, Any]) -> int:
+    """Of several golds: a match before a miss before a gold at fault."""
+    outcome = Outcome(ruled["outcome"])
+    return 2 if outcome.is_match else 0 if outcome.is_gold_fault else 1
+
+
+def fault_at(stage: int, words: str) -> dict[str, Any]:
+    """A verdict against the benchmark: its schema or gold could not be run."""
+    loading = stage != STAGE_GOLD
+    return {
+        "outcome": (Outcome.GOLD_UNLOADABLE if loading else Outcome.GOLD_ERROR).value,
+        "reason": f"the {'schema' if loading else 'gold'} cannot be run: {words}",
+        "matches": dict.fromkeys(RULES),
+        "doubt": True,
+        "retire": True,
+    }
