@@ -164,7 +164,7 @@ def cause(sql: str, road: str) -> str:
 
 
 def contexts(path: Path) -> Tally:
-    """Does each context load and its gold run?"""
+    """Loads each context and runs its gold."""
     dialects = ("sqlite", "mysql")
     tally = Tally("sql_create_context")
     connection = connect(dialects)

@@ -33,6 +33,11 @@ def express(sql: str, profile: Profile, catalog: Catalog) -> Meaning:
         return Meaning(sql)
     changes: dict[int, str] = {}
     repairs: list[str] = []
+    if profile.bracket_names and "[" in sql:
+        unbracketed = _without_brackets(sql)
+        if unbracketed != sql:
+            sql = unbracketed
+            repairs.append("bracket_name")
     tokens = significant(sql)
     needs_tree = False
     for index, token in enumerate(tokens):
@@ -63,8 +68,23 @@ def express(sql: str, profile: Profile, catalog: Catalog) -> Meaning:
                 if classes and others and len((classes | others) & {"text", "number"}) > 1:
                     needs_tree = True
     if not changes:
-        return Meaning(sql, (), needs_tree)
+        return Meaning(sql, tuple(repairs), needs_tree)
     return Meaning("".join(changes.get(token.start, token.text) for token in scan(sql)), tuple(repairs), needs_tree)
+
+
+def _without_brackets(sql: str) -> str:
+    """The text with [name] as "name": DuckDB reads a list there."""
+    pieces: list[str] = []
+    opened = -1
+    for token in scan(sql):
+        if opened < 0 and token.text == "[":
+            opened = token.end
+        elif opened >= 0 and token.text == "]":
+            pieces.append('"' + sql[opened : token.start].replace('"', '""') + '"')
+            opened = -1
+        elif opened < 0:
+            pieces.append(token.text)
+    return sql if opened >= 0 else "".join(pieces)
 
 
 def _note(repairs: list[str], name: str) -> None:

@@ -15,6 +15,8 @@ class Profile:
     like_ignores_case: bool = False
     double_quotes: str = "name"
     """`name`; `string`: always a literal (MySQL); `fallback`: a literal where no column has that name (SQLite)."""
+    bracket_names: bool = False
+    """[name] is a quoted name."""
     bare_columns: bool = False
     """A column outside GROUP BY and aggregates is allowed: some row's value."""
     loose_types: bool = False
@@ -45,6 +47,7 @@ PROFILES = {
         ),
         like_ignores_case=True,
         double_quotes="fallback",
+        bracket_names=True,
         bare_columns=True,
         loose_types=True,
         text_affinity=True,
@@ -60,7 +63,9 @@ PROFILES = {
         wide_reals=True,
     ),
     "postgres": Profile("postgres", settings=(_NULLS_LARGE, _WHOLE_DIVISION)),
-    "tsql": Profile("tsql", settings=(_NULLS_SMALL, _WHOLE_DIVISION, _ANY_CASE), like_ignores_case=True),
+    "tsql": Profile(
+        "tsql", settings=(_NULLS_SMALL, _WHOLE_DIVISION, _ANY_CASE), like_ignores_case=True, bracket_names=True
+    ),
     "snowflake": Profile("snowflake", settings=(_NULLS_LARGE,)),
     "bigquery": Profile("bigquery", settings=(_NULLS_SMALL,)),
 }
@@ -69,6 +74,11 @@ PROFILES = {
 def profile_of(dialects: tuple[str, ...]) -> Profile:
     """The profile of a benchmark: its first dialect says what statements mean, the others how they may be spelt."""
     return PROFILES.get(dialects[0] if dialects else "duckdb", PROFILES["duckdb"])
+
+
+def foreign(dialects: tuple[str, ...]) -> tuple[str, ...]:
+    """The dialects that need reading: all but DuckDB's own, in which the text has been tried already."""
+    return tuple(dialect for dialect in dialects if dialect != "duckdb")
 
 
 def settings_of(dialects: tuple[str, ...]) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from sqlglot import exp
 
-from harness.dialect.profile import Profile, profile_of
+from harness.dialect.profile import Profile, foreign, profile_of
 from harness.dialect.schema_repairs import SCHEMA_REPAIRS, Definition, foreign_key
 from harness.dialect.translate import read, write
 from harness.records import Road
@@ -126,7 +126,7 @@ class _Loader:
 
 
 def _candidates(text: str, dialects: tuple[str, ...], meant: tuple[str, ...]) -> Iterator[tuple[list[str], Road]]:
-    for dialect in dialects:
+    for dialect in foreign(dialects):
         tree = read(text, dialect)
         if tree is None:
             continue

@@ -153,7 +153,7 @@ def type_width(definition: Definition) -> bool:
 
 def unknown_type(definition: Definition) -> bool:
     """A type DuckDB does not know becomes its nearest kin, else text; a column without a type is text."""
-    changed = False
+    changed = _untyped(definition)
     for column in _columns(definition):
         kind = column.args.get("kind")
         if kind is None:
@@ -164,6 +164,17 @@ def unknown_type(definition: Definition) -> bool:
             column.set("kind", exp.DataType.build(_TYPES.get(name, "blob" if "blob" in name else "text")))
             changed = True
     return changed
+
+
+def _untyped(definition: Definition) -> bool:
+    """Bare names in a CREATE TABLE without a query, which SQLite allows, made columns."""
+    schema = definition.tree.this
+    if not isinstance(definition.tree, exp.Create) or not isinstance(schema, exp.Schema) or definition.tree.expression:
+        return False
+    bare = [one for one in schema.expressions if isinstance(one, exp.Identifier)]
+    for one in bare:
+        one.replace(exp.ColumnDef(this=one.copy(), kind=exp.DataType.build("text")))
+    return bool(bare)
 
 
 def default_value(definition: Definition) -> bool:

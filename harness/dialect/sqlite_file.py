@@ -9,8 +9,10 @@ from typing import Any
 
 import duckdb
 import pyarrow
+from sqlglot import exp
 
 from harness.dialect.catalog import Catalog, ForeignKey
+from harness.dialect.translate import read, translate
 from harness.errors import DataError
 
 
@@ -103,7 +105,34 @@ def _copy(source: sqlite3.Connection, connection: duckdb.DuckDBPyConnection) -> 
         tables[name] = columns
         primary[name] = tuple(row[1] for row in sorted(info, key=lambda row: row[5]) if row[5])
         foreign.extend(_foreign_keys(source, name))
+    tables.update(_copy_views(source, connection, Catalog(tables)))
     return Catalog(tables, primary, foreign)
+
+
+def _copy_views(
+    source: sqlite3.Connection, connection: duckdb.DuckDBPyConnection, catalog: Catalog
+) -> dict[str, dict[str, str]]:
+    """Makes the file's views, in SQLite's meaning; one that cannot be made is left out."""
+
+    def bind(sql: str) -> str | None:
+        try:
+            connection.execute(f"EXPLAIN {sql}")
+        except duckdb.Error as error:
+            return str(error)
+        return None
+
+    made: dict[str, dict[str, str]] = {}
+    for name, sql in source.execute("SELECT name, sql FROM sqlite_master WHERE type = 'view' ORDER BY rowid"):
+        tree = read(sql or "", "sqlite")
+        body = tree.expression if isinstance(tree, exp.Create) else None
+        if not isinstance(body, exp.Query):
+            continue
+        found = translate(body.sql("sqlite"), ("sqlite",), bind, catalog)
+        if found.sql is not None:
+            connection.execute(f"CREATE VIEW {_quoted(name)} AS {found.sql}")
+            described = connection.execute(f"DESCRIBE {_quoted(name)}").fetchall()
+            made[name] = {row[0]: row[1] for row in described}
+    return made
 
 
 def _foreign_keys(source: sqlite3.Connection, table: str) -> Iterable[ForeignKey]:

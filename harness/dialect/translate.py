@@ -17,7 +17,7 @@ from sqlglot import exp
 
 from harness.dialect.catalog import Catalog
 from harness.dialect.meaning import Meaning, as_string, express
-from harness.dialect.profile import PROFILES, Profile, profile_of
+from harness.dialect.profile import PROFILES, Profile, foreign, profile_of
 from harness.dialect.repairs import MEANINGS, REPAIRS, RUNTIME, Repair
 from harness.dialect.resolve import Resolver
 from harness.records import Road
@@ -72,7 +72,7 @@ def _candidates(meaning: Meaning, dialects: tuple[str, ...], catalog: Catalog) -
         if unquoted != text:
             text, done = unquoted, _joined(done, ("double_quoted_string",))
             yield text, Road("duckdb", done)
-    for dialect in dialects:
+    for dialect in foreign(dialects):
         tree = read(text, dialect)
         if tree is None:
             continue
@@ -101,7 +101,7 @@ def translate_after_error(
     """
     if translation.sql is None or "onversion" not in error:
         return None
-    for dialect in dialects:
+    for dialect in foreign(dialects):
         profile = PROFILES.get(dialect, PROFILES["duckdb"])
         tree = read(translation.sql, "duckdb")
         if tree is None:
