@@ -28,6 +28,9 @@ _ENVIRONMENT = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",
     # every arena reserves address space, which is what RLIMIT_AS counts
     "MALLOC_ARENA_MAX": "2",
+    # DuckDB's blocks come from the heap, not from a fresh mapping (and its page faults) each time
+    "MALLOC_MMAP_THRESHOLD_": str(2**26),
+    "MALLOC_TRIM_THRESHOLD_": str(2**28),
 }
 
 
