@@ -140,6 +140,11 @@ class Engine:
 
     def kind(self, sql: str) -> Kind:
         """What DuckDB's own parser takes the text for; `Failure` where it cannot read it."""
+        if not sql.isascii():
+            try:
+                sql.encode()
+            except UnicodeEncodeError as error:
+                raise Failure("syntax", "the statement has half of a surrogate pair in it") from error
         if _REFUSED.search(sql):
             return Kind.FORBIDDEN
         if _PLAIN_SELECT.match(sql):

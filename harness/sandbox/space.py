@@ -55,7 +55,7 @@ class Space:
         self._tried = None
         try:
             if self.engine.kind(sql) is not Kind.READ:
-                raise Failure("forbidden", "the statement does more than read")
+                raise Failure("forbidden", "the statement does more than read, or calls a function that is not run")
             table, took = self.engine.query(sql, seconds, self._max_rows)
             self._tried = (sql, table, took)
         except Failure as failure:

@@ -160,7 +160,9 @@ class Case:
         if not pieces:
             return _wrong(Outcome.NO_SQL, "no SQL statement was found in the answer")
         if kind is Kind.FORBIDDEN:
-            return _wrong(Outcome.FORBIDDEN, f"{pieces[0].split(None, 1)[0].upper()[:20]} is a kind of statement that is not run")
+            piece = next((piece for piece in pieces if statement_kind(piece) is Kind.FORBIDDEN), pieces[0])
+            words = " ".join(piece.split(None, 2)[:2]).upper()[:40]
+            return _wrong(Outcome.FORBIDDEN, f"{words} ... is a kind of statement that is not run")
         if gold.writes:
             if kind is not Kind.WRITE:
                 return _wrong(Outcome.WRONG_STATE, "the answer only reads where the gold writes")

@@ -14,9 +14,10 @@ _KINDS = {
     "type": Outcome.TYPE_ERROR,
     "forbidden": Outcome.FORBIDDEN,
 }
+_FUNCTION = re.compile(r"\bFunction with name|No function matches|function", re.IGNORECASE)
 _TABLE = re.compile(
-    r"(?:Table|View|Schema|Catalog)(?: with name)? \"?[^\n]*?\"? does not exist|Referenced table .* not found|"
-    r"(?:Table|View) function with name|read-?only|Catalog \".*\" does not exist",
+    r"(?:Table|View|Schema|Database) (?:with name )?.{1,200}? (?:does not exist|not found)|"
+    r"Catalog \".{1,200}?\" does not exist",
     re.IGNORECASE,
 )
 _COLUMN = re.compile(
@@ -38,18 +39,19 @@ def outcome_of(failure: Failure) -> Outcome:
     known = _KINDS.get(failure.kind)
     if known is not None:
         return known
-    text = failure.message
-    if failure.kind in ("catalog", "binder"):
-        if _TABLE.search(text):
-            return Outcome.UNKNOWN_TABLE
-        if _COLUMN.search(text):
-            return Outcome.UNKNOWN_COLUMN
-        if _TYPE.search(text):
-            return Outcome.TYPE_ERROR
-        if "function" in text.lower() or failure.kind == "binder":
-            return Outcome.RUNTIME_ERROR if failure.kind == "catalog" else Outcome.SYNTAX_ERROR
+    if failure.kind not in ("catalog", "binder"):
+        return Outcome.RUNTIME_ERROR
+    text = failure.message.removeprefix("Catalog Error: ").removeprefix("Binder Error: ")
+    if _TYPE.search(text):
+        return Outcome.TYPE_ERROR
+    if _FUNCTION.search(text.split("\n", 1)[0]) and failure.kind == "catalog":
+        return Outcome.RUNTIME_ERROR
+    if _TABLE.search(text):
         return Outcome.UNKNOWN_TABLE
-    return Outcome.RUNTIME_ERROR
+    if _COLUMN.search(text):
+        return Outcome.UNKNOWN_COLUMN
+    # what is left of binding is grammar: a column outside GROUP BY, an aggregate in WHERE, a star without FROM
+    return Outcome.SYNTAX_ERROR if failure.kind == "binder" else Outcome.RUNTIME_ERROR
 
 
 def reason_of(failure: Failure) -> str:
