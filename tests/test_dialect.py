@@ -20,7 +20,7 @@ INSERT INTO show VALUES (1, 7), (2, 8);
 """
 
 
-def _bind(connection: duckdb.DuckDBPyConnection):  # noqa: ANN202
+def _bind(connection: duckdb.DuckDBPyConnection):
     def bind(sql: str) -> str | None:
         try:
             connection.execute("EXPLAIN " + sql)

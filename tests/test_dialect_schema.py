@@ -12,7 +12,7 @@ from harness.errors import DataError
 MIXED = ("duckdb", "mysql", "sqlite", "postgres", "tsql")
 
 
-def _load(script: str, dialects: tuple[str, ...] = MIXED):  # noqa: ANN202
+def _load(script: str, dialects: tuple[str, ...] = MIXED):
     connection = duckdb.connect()
 
     def run(sql: str) -> str | None:

@@ -54,7 +54,19 @@ def test_what_was_extracted_is_extracted_from_itself(path: Path) -> None:
         "/*" * 100_000,
         "SELECT a\0b \ud800 FROM t",
     ],
-    ids=["parentheses", "in-list", "loop", "fences", "long-literal", "labels", "newlines", "blank", "think", "comment", "nul"],
+    ids=[
+        "parentheses",
+        "in-list",
+        "loop",
+        "fences",
+        "long-literal",
+        "labels",
+        "newlines",
+        "blank",
+        "think",
+        "comment",
+        "nul",
+    ],
 )
 def test_the_worst_text_takes_a_moment(text: str) -> None:
     started = time.process_time()

@@ -106,7 +106,20 @@ def test_the_tokens_joined_are_the_text(text: str) -> None:
         "SELECT 1 " + "UNION SELECT 1 " * 5_000,
         "SELECT * FROM " + "(SELECT * FROM " * 2_000 + "t",
     ],
-    ids=["parentheses", "in-list", "long", "nul", "surrogate", "not", "case", "sum", "minus", "subscripts", "union", "from"],
+    ids=[
+        "parentheses",
+        "in-list",
+        "long",
+        "nul",
+        "surrogate",
+        "not",
+        "case",
+        "sum",
+        "minus",
+        "subscripts",
+        "union",
+        "from",
+    ],
 )
 def test_the_worst_statement_is_judged_in_a_moment_and_not_parsed(sql: str) -> None:
     started = time.process_time()

@@ -20,7 +20,8 @@ _EXPANDED = 50
 """Longest IN list written out as equalities."""
 _REPEATABLE = 400
 """Longest operand that is written twice; longer ones would grow without bound when nested."""
-_VOLATILE = (exp.Rand, exp.Uuid, exp.Anonymous)
+_UNREPEATABLE = (exp.Rand, exp.Uuid, exp.Anonymous, exp.In, exp.Between)
+"""What an operand must not hold to be written twice: volatile calls, and what would itself be written out."""
 
 
 def unwrapped(node: exp.Expr) -> exp.Expr:
@@ -122,7 +123,7 @@ class LogicWriter:
 
     def _repeatable(self, node: exp.Expr) -> str | None:
         """The text of an operand that may be written more than once."""
-        if node.find(*_VOLATILE):
+        if node.find(*_UNREPEATABLE):
             return None
         text = self.text(node)
         return text if len(text) <= _REPEATABLE else None

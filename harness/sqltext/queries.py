@@ -108,7 +108,7 @@ class QueryWriter(ExpressionWriter):
             parts.append("order=" + ",".join([self._ordered(one) for one in order.expressions]))
         for key, value in args.items():
             if value and key not in ("expressions", "from_", "joins", "where", "group", "having", "order", "with_"):
-                if key == "offset" and self.text(value.args.get("expression")) == "0":
+                if key == "offset" and value.expression.name == "0":
                     continue
                 parts.append(f"{key}={self.text(value)}")
         if outputs:
