@@ -15,11 +15,14 @@ import duckdb
 from harness.answer import Table
 from harness.answer import query as fetch_query
 from harness.sandbox.watchdog import Watchdog
-from harness.sqltext import Kind, kind_of_types
+from harness.sqltext import Kind, kind_of_types, statement_kind
 
 CLOCK = "2024-07-01 12:00:00"
 """The moment every statement believes it is, in UTC."""
+# without a semicolon in it a text is one statement, whatever its quotes and comments, and its first words say which
 _PLAIN_SELECT = re.compile(r"[\s(]*SELECT\b[^;]*\Z", re.IGNORECASE)
+_PLAIN_WRITE = re.compile(r"\s*(?:INSERT\s+INTO|CREATE\s+TABLE|UPDATE|DELETE\s+FROM)\b[^;]*\Z", re.IGNORECASE)
+_SECRET = re.compile(r"\bSECRETS?\b", re.IGNORECASE)
 # functions that take addresses, call back into Python, write logs, or run text that no check has seen
 _REFUSED = re.compile(
     r"\b(?:(?:python_)?arrow_scan\w*|pandas_scan|python_map_function|json_execute_serialized_sql|query|query_table"
@@ -149,6 +152,10 @@ class Engine:
             return Kind.FORBIDDEN
         if _PLAIN_SELECT.match(sql):
             return Kind.READ
+        if _PLAIN_WRITE.match(sql):
+            return Kind.WRITE
+        if _SECRET.search(sql) and statement_kind(sql) is Kind.FORBIDDEN:
+            return Kind.FORBIDDEN
         return kind_of_types(statement.type.name for statement in self.statements(sql))
 
     def statements(self, sql: str) -> list[duckdb.Statement]:

@@ -14,7 +14,7 @@ from typing import Any, cast
 from harness.answer import Table
 from harness.dialect import Catalog, materialise_sqlite, read_catalog, translate_schema
 from harness.sandbox.engine import BINDING, PLACES, Engine, Failure
-from harness.sqltext import Kind, statement_kind
+from harness.sqltext import Kind
 
 _ATTACHED, _SHUFFLED = "work", "shuffled"
 _TABLES = "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database() AND NOT internal"
@@ -197,9 +197,9 @@ class ScriptSpace(Space):
         done: list[str] = []
 
         def run(sql: str) -> str | None:
-            if statement_kind(sql) is not Kind.WRITE or self.engine.kind(sql) is not Kind.WRITE:
-                return "Parser Error: only statements that make and fill tables are run"
             try:
+                if self.engine.kind(sql) is not Kind.WRITE:
+                    return "Parser Error: only statements that make and fill tables are run"
                 self.engine.run(sql, self._seconds)
             except Failure as failure:
                 if failure.kind in PLACES:

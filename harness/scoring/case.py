@@ -115,9 +115,10 @@ class Case:
             statements = self._space.statements if isinstance(self._space, ScriptSpace) else ()
             gold = ask_gold(self._space, sql, statements, self._settings)
         self._judge.keep(key, gold)
-        packed = gold.pack()
-        if len(packed) <= _MAX_PACKED:
-            self.fresh[key] = packed
+        if self._settings.cache_dir:
+            packed = gold.pack()
+            if len(packed) <= _MAX_PACKED:
+                self.fresh[key] = packed
         return gold
 
     def _load(self, gold: Gold | None = None) -> Gold | None:
