@@ -29,13 +29,17 @@ class Recipe:
     """Share of undeclared child keys without a parent."""
     wide: bool = False
     """Numbers and dates that never repeat."""
+    skew: bool = False
+    """The first ordinary values come far more often than the last."""
     max_rows: int = 30
 
 
 class Builder:
     """Collects the rows of one witness; a row that cannot satisfy its keys is left out."""
 
-    def __init__(self, pools: Pools, recipe: Recipe, rng: random.Random) -> None:
+    def __init__(self, pools: Pools, recipe: Recipe, rng: random.Random, turn: int = 0) -> None:
+        """`turn` says how often this item's strategy has had its turn before."""
+        self.turn = turn
         self.pools = pools
         self.recipe = recipe
         self.rng = rng
@@ -53,11 +57,13 @@ class Builder:
             return self._choose(pool.special)
         if self.recipe.wide and not self.pools.is_shared(cell):
             value = self.never_seen(cell, column)
-            if value is not None:
+            if value is not None and self.pools.admits(cell, value):
                 return value
         if not pool.plain:
             return self._choose(pool.special) if pool.special else None
-        return self._choose(pool.plain[: self.recipe.domain])
+        ordinary = pool.plain[: self.recipe.domain]
+        places = [self.rng.randrange(len(ordinary)) for _ in range(2 if self.recipe.skew else 1)]
+        return ordinary[min(places)]
 
     def add(self, table_name: str, wanted: Row, depth: int = 0) -> Row | None:
         """A row with the wanted values: a new one, or the one that already holds its key; None where none can be."""
@@ -69,9 +75,12 @@ class Builder:
                     return there
         if len(self.rows[table_name]) >= self.recipe.max_rows or depth > 6:
             return None
-        for _ in range(TRIES):
+        checks = self.pools.checks.get(table_name)
+        for _ in range(TRIES if checks is None else 5 * TRIES):
             row = self._row(table, wanted)
-            if row is not None and self._is_free(table, row) and self._with_parents(table, row, wanted, depth):
+            if row is None or not self._is_free(table, row) or (checks is not None and not checks.pass_row(row)):
+                continue
+            if self._with_parents(table, row, wanted, depth):
                 self._store(table, row)
                 return row
         return None
@@ -161,6 +170,8 @@ class Builder:
         if column.nullable and self.rng.random() < self.recipe.nulls:
             return None
         parent = self.rows.get(key.table.lower(), [])
+        if not parent and not key.implied and key.table.lower() == cell[0]:
+            return None
         if parent and not (key.implied and self.rng.random() < self.recipe.unmatched):
             row = parent[min(self.rng.randrange(len(parent)), self.rng.randrange(len(parent)))]
             return row[key.parent_columns[0]]
@@ -182,8 +193,6 @@ class Builder:
             parent_name = key.table.lower()
             if parent_name not in self._tables:
                 return False
-            if parent_name == table.name.lower() and self._names_itself(key, row):
-                continue
             asked = dict(zip(key.parent_columns, values, strict=True))
             if self._has(parent_name, asked):
                 continue
@@ -196,9 +205,6 @@ class Builder:
             if parent_name == table.name.lower() or self.add(parent_name, asked, depth + 1) is None:
                 return False
         return True
-
-    def _names_itself(self, key: ForeignKey, row: Row) -> bool:
-        return all(row[c] == row.get(p) for c, p in zip(key.columns, key.parent_columns, strict=True))
 
     def _has(self, table_name: str, asked: Row) -> bool:
         return any(all(row.get(c) == v for c, v in asked.items()) for row in self.rows[table_name])

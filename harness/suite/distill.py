@@ -70,6 +70,21 @@ def build_suite(
             close()
 
 
+def told_by_more(
+    schema: Schema, gold_sql: str, suite: Suite, settings: SuiteSettings, prelude: Sequence[str] = ()
+) -> set[str]:
+    """Which survivors of a suite some witness of another, larger search tells from the gold: its misses.
+
+    The larger search is `settings` (other seed, more candidates); it never counts what the suite already kills.
+    """
+    tree = parse(gold_sql)
+    if tree is None or not suite.survivors:
+        return set()
+    with plain_executor(";\n".join((*prelude, schema.script)), settings.deadline_seconds) as room:
+        search = _Search(schema, gold_sql, tree, settings, room, ())
+        return search.told(set(suite.survivors))
+
+
 def _schema(source: Source) -> Schema:
     if isinstance(source, Schema):
         return source
@@ -137,6 +152,17 @@ class _Search:
             violations=self.violations,
             survivors=survivors,
         )
+
+    def told(self, wanted: set[str]) -> set[str]:
+        """Of neighbours named `rule: statement`, those that some candidate tells from the gold."""
+        names = [f"{n.rule}: {n.sql}" for n in self.targets[: self.count]]
+        alive = {i for i, name in enumerate(names) if name in wanted}
+        start = set(alive)
+        for number in range(self.settings.candidates):
+            if not alive:
+                break
+            alive -= self._told(witness(self.plan, number, self.seed)[1], sorted(alive)) or set()
+        return {names[i] for i in start - alive}
 
     def _first_pass(self) -> tuple[list[_Trial], set[int]]:
         """Every witness against the targets still alive; (witnesses that told something, targets never told)."""
@@ -208,7 +234,8 @@ class _Search:
 
     def _inserts(self, rows: dict[str, list[Row]], backwards: bool = False) -> list[str]:
         """INSERTs of the tables the gold can see (and their parents)."""
-        texts = insert_statements(self.schema, {n: r[::-1] for n, r in rows.items()} if backwards else rows)
+        turned = {t.name.lower() for t in self.schema.tables if backwards and not t.names_itself}
+        texts = insert_statements(self.schema, {n: r[::-1] if n in turned else r for n, r in rows.items()})
         if self.judge.writes:
             return list(texts.values())
         return [sql for name, sql in texts.items() if name in self.needed]

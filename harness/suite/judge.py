@@ -200,9 +200,15 @@ def _variants(tree: exp.Expr) -> list[str]:
     return texts
 
 
+_ARBITRARY = ("arg_", "list", "array_agg", "string_agg", "arbitrary")
+"""Beginnings of functions that answer by whichever row came first."""
+
+
 def _follows_insertion(tree: exp.Expr) -> bool:
     """True where the answer may depend on the order in which rows were inserted."""
-    if tree.find(exp.Window, exp.GroupConcat, exp.ArrayAgg, exp.Limit) is not None:
+    if tree.find(exp.Window, exp.GroupConcat, exp.ArrayAgg, exp.Limit, exp.ArgMax, exp.ArgMin) is not None:
+        return True
+    if any(str(node.this).lower().startswith(_ARBITRARY) for node in tree.find_all(exp.Anonymous)):
         return True
     if any(_may_give_many(node) for node in tree.find_all(exp.Subquery)):
         return True

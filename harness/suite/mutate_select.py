@@ -188,7 +188,7 @@ def null_default(tree: exp.Expr, scene: Scene) -> Iterator[Edit]:
 
 
 def window(tree: exp.Expr, scene: Scene) -> Iterator[Edit]:
-    """A window without its partition or frame, turned round, or with a near function."""
+    """A window without its partition or frame, over the whole partition, or with a near function."""
     for node in tree.find_all(exp.Window):
         for part in ("partition_by", "spec"):
             if node.args.get(part):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
+from harness.suite.checks import Checks
 from harness.suite.conditions import Condition, Constant, conditions
 from harness.suite.schema import Column, Schema, type_family
 from harness.suite.scopes import Cell, Scopes, column_pairs
@@ -30,6 +31,7 @@ class Pools:
         scenes = [Scopes(tree, schema) for tree in trees]
         self.scopes = scenes[0]
         self.conditions = [c for scene in scenes for c in conditions(scene)]
+        self.checks = {t.name.lower(): Checks(t) for t in schema.tables if t.checks}
         self._columns: dict[Cell, Column] = {
             (t.name.lower(), c.name.lower()): c for t in schema.tables for c in t.columns
         }
@@ -85,7 +87,20 @@ class Pools:
             ordinary = fitting(ordinary, column)
         if type_family(column.type) == "text" and len(members) > 1 and style == "numeral":
             ordinary = ["1", "2", "3", "5", "8", "4", "13", "6"]
-        return Pool(tuple(fitting(special, column)), tuple(ordinary))
+        checks = self.checks.get(cell[0])
+        if checks is not None:
+            ordinary = [*fitting(checks.constants(cell[1]), column), *ordinary]
+        return Pool(tuple(self._admitted(cell, fitting(special, column))), tuple(self._admitted(cell, ordinary)))
+
+    def admits(self, cell: Cell, value: Constant) -> bool:
+        """Whether the CHECKs on this column alone, and on those it meets, allow a value."""
+        if not self.checks:
+            return True
+        members = self._members[self.head(cell)]
+        return all(m[0] not in self.checks or self.checks[m[0]].pass_value(m[1], value) for m in members)
+
+    def _admitted(self, cell: Cell, values: list[Constant]) -> list[Constant]:
+        return list(dict.fromkeys(v for v in values if self.admits(cell, v))) if self.checks else values
 
     def _shipped(self, cell: Cell) -> list[Constant]:
         table = self.schema.table(cell[0])

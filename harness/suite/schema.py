@@ -55,6 +55,11 @@ class Table:
         return next((c for c in self.columns if c.name.lower() == name.lower()), None)
 
     @property
+    def names_itself(self) -> bool:
+        """True where a declared key refers to the table itself: its rows must come one by one, parents first."""
+        return any(not key.implied and key.table.lower() == self.name.lower() for key in self.foreign_keys)
+
+    @property
     def writable(self) -> tuple[Column, ...]:
         """The columns an INSERT may name."""
         return tuple(c for c in self.columns if not c.generated)

@@ -101,7 +101,7 @@ def holds(condition: Condition, value: Constant) -> bool:
     subject = _measured(condition.measure, value)
     if condition.operator in ("like", "ilike"):
         return any(_like(str(subject), str(v), condition.operator == "ilike") for v in condition.values)
-    keys = [_comparable(subject, v) for v in condition.values]
+    keys = [comparable(subject, v) for v in condition.values]
     match condition.operator:
         case "eq" | "in":
             return any(a == b for a, b in keys)
@@ -256,7 +256,7 @@ def _measured(measure: str, value: Constant) -> Constant:
     return _number(str(value)[place])
 
 
-def _comparable(subject: Constant, value: Constant) -> tuple[Any, Any]:
+def comparable(subject: Constant, value: Constant) -> tuple[Any, Any]:
     """Both sides as numbers where both are, else both as text."""
     left, right = _number(subject), _number(value)
     if left is not None and right is not None:

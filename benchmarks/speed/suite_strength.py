@@ -1,0 +1,112 @@
+"""How strong suites are, and what they cost: `python -m benchmarks.speed.suite_strength spider --limit 100`.
+
+Kill rate = neighbours a suite kills / neighbours that the suite or any of 200 further witnesses kills. Beside it: what
+the shipped rows alone kill of the same neighbours. Counts are by item: a gold that several items share counts as often.
+The last line of standard output is one JSON document.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections import Counter
+
+from benchmarks.speed.suite_items import SuiteItem, items
+from harness.suite.distill import build_suite, told_by_more
+from harness.suite.execute import Alarm, DuckDBExecutor, StatementError
+from harness.suite.judge import Judge
+from harness.suite.neighbours import neighbours, parse
+from harness.suite.record import Suite, SuiteSettings
+
+LARGER = SuiteSettings(candidates=200, patience=200, seed=1)
+
+
+def main() -> None:
+    """Measure one benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("benchmark", choices=("spider", "sql_create_context", "pocket"))
+    parser.add_argument("--limit", type=int, default=0, help="distinct golds at most (0: all)")
+    parser.add_argument("--stride", type=int, default=1, help="take every n-th distinct gold")
+    parser.add_argument("--show", action="store_true", help="print every neighbour the suite misses")
+    asked = parser.parse_args()
+    total: Counter[str] = Counter()
+    missed_by: Counter[str] = Counter()
+    seconds: list[tuple[float, int]] = []
+    for item in items(asked.benchmark, asked.limit, asked.stride):
+        begun = time.process_time()
+        suite = build_suite(item.schema, item.gold, prelude=item.prelude)
+        seconds.append((time.process_time() - begun, item.twins))
+        missed = told_by_more(item.schema, item.gold, suite, LARGER, item.prelude)
+        count(total, item, suite, len(missed))
+        missed_by.update(name.partition(":")[0] for name in missed)
+        if asked.show:
+            for name in sorted(missed):
+                print(f"{item.gold}\n    {name}", flush=True)
+    print(json.dumps(report(asked.benchmark, total, missed_by, seconds)))
+
+
+def count(total: Counter[str], item: SuiteItem, suite: Suite, missed: int) -> None:
+    """Add one gold's figures, as often as items share it."""
+    facts = {
+        "items": 1,
+        "neighbours": suite.neighbours,
+        "killed": suite.killed,
+        "killable": suite.killed + missed,
+        "killed_by_shipped_rows": shipped_kills(item),
+        "witnesses": len(suite.witnesses),
+        "tried": suite.tried,
+        "rejected": suite.rejected,
+        "violations": suite.violations,
+        "discriminating": int(suite.discriminating),
+        "without_suite": int(not suite.witnesses),
+    }
+    total.update({name: value * item.twins for name, value in facts.items()})
+
+
+def shipped_kills(item: SuiteItem) -> int:
+    """How many of the same neighbours the shipped rows alone tell from the gold."""
+    tree = parse(item.gold)
+    if tree is None:
+        return 0
+    judge = Judge(item.gold, tree)
+    watch = Alarm(item.connection, 5.0)
+    room = DuckDBExecutor(item.connection, watch)
+    killed = 0
+    try:
+        room.load(())
+        fixed = judge.fixed_answer(room, lambda: None)
+        for neighbour in neighbours(item.gold, item.schema, SuiteSettings().max_neighbours) if fixed else ():
+            try:
+                killed += judge.differs(fixed[0], judge.answer(room, neighbour.sql), fixed[1])
+            except StatementError as error:
+                killed += error.kind == "run"
+    finally:
+        room.load(())
+        watch.close()
+        item.connection.execute("ROLLBACK")
+    return killed
+
+
+def report(
+    name: str, total: Counter[str], missed_by: Counter[str], seconds: list[tuple[float, int]]
+) -> dict[str, object]:
+    """The figures as one document."""
+    n = max(total["items"], 1)
+    killable = max(total["killable"], 1)
+    return {
+        "benchmark": name,
+        **total,
+        "kill_rate": round(total["killed"] / killable, 4),
+        "shipped_rows_kill_rate": round(total["killed_by_shipped_rows"] / killable, 4),
+        "discriminating_share": round(total["discriminating"] / n, 4),
+        "witnesses_per_item": round(total["witnesses"] / n, 2),
+        "build_cpu_seconds_per_item": round(sum(s * k for s, k in seconds) / n, 3),
+        "build_cpu_seconds_per_gold": round(sum(s for s, _ in seconds) / max(len(seconds), 1), 3),
+        "build_cpu_seconds_max": round(max((s for s, _ in seconds), default=0.0), 3),
+        "missed_by_rule": dict(missed_by.most_common()),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,307 @@
+"""Schema, witnesses and distilled suites: what holds whatever the schema and the gold are."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from harness.suite.cache import SuiteCache
+from harness.suite.conditions import Condition
+from harness.suite.distill import build_suite
+from harness.suite.execute import StatementError, plain_executor
+from harness.suite.neighbours import parse
+from harness.suite.reading import read_schema, schema_of_script, schema_script
+from harness.suite.record import Suite, SuiteSettings, suite_key
+from harness.suite.schema import ForeignKey, parents_first
+from harness.suite.sqlite_keys import with_sqlite_keys
+from harness.suite.values import holds, matching
+from harness.suite.witness import STRATEGIES, Plan, insert_statements, witness
+
+SCHEMA = (Path(__file__).parent / "fixtures" / "suite" / "schema.sql").read_text()
+STRICT = """
+CREATE TYPE mood AS ENUM ('calm', 'wild');
+CREATE TABLE owner (id INTEGER PRIMARY KEY, email VARCHAR UNIQUE NOT NULL, age INTEGER CHECK (age >= 18), joined DATE NOT NULL);
+CREATE TABLE dog (dog_id INTEGER PRIMARY KEY, owner_id INTEGER NOT NULL REFERENCES owner (id), sire INTEGER REFERENCES dog (dog_id),
+  temper mood, weight DECIMAL(5, 2) CHECK (weight > 0 AND weight < 100), tag TINYINT, chip UUID, tags VARCHAR[],
+  ratio DOUBLE GENERATED ALWAYS AS (weight / 2), UNIQUE (owner_id, tag));
+CREATE TABLE visit (dog_id INTEGER REFERENCES dog (dog_id), seen TIMESTAMP, cost DOUBLE DEFAULT 1.5, paid BOOLEAN NOT NULL, PRIMARY KEY (dog_id, seen),
+  CHECK (cost IS NULL OR cost >= 0));
+"""
+QUICK = SuiteSettings(candidates=12, patience=6)
+
+
+def suite_of(gold: str, schema: str = SCHEMA, **settings) -> Suite:
+    return build_suite(schema, gold, replace(QUICK, **settings))
+
+
+def answers(suite: Suite, sql: str) -> list[list[tuple]]:
+    """Sorted rows of a statement on each database of a suite."""
+    found = []
+    for script in suite.databases:
+        with duckdb.connect() as connection:
+            connection.execute(script)
+            found.append(sorted(connection.execute(sql).fetchall(), key=repr))
+    return found
+
+
+# -- schema
+
+
+def test_a_schema_is_read_with_every_constraint():
+    schema = schema_of_script(STRICT)
+    dog, visit, owner = schema.table("DOG"), schema.table("visit"), schema.table("owner")
+    assert dog.keys == (("dog_id",), ("owner_id", "tag")) and visit.primary_key == ("dog_id", "seen")
+    assert ForeignKey(("owner_id",), "owner", ("id",)) in dog.foreign_keys
+    assert [c.name for c in dog.columns if c.generated] == ["ratio"]
+    assert not owner.column("joined").nullable and owner.column("age").nullable
+    assert owner.checks and dog.checks and visit.checks
+    assert [t.name for t in schema.tables] == ["owner", "dog", "visit"]
+
+
+def test_a_script_made_from_a_schema_makes_the_same_schema_empty():
+    with duckdb.connect() as connection:
+        connection.execute(SCHEMA + "CREATE VIEW old AS SELECT * FROM stadium WHERE opened < '2000-01-01';")
+        script, first = schema_script(connection), read_schema(connection)
+    second = schema_of_script(script)
+    assert second.tables == first.tables and second.script == first.script
+    assert first.rows["singer"] and not any(second.rows.values())
+    assert first.digest != second.digest
+
+
+def test_keys_are_implied_by_names_and_never_over_declared_ones():
+    schema = schema_of_script(
+        "CREATE TABLE singers (singer_id INT, name TEXT); CREATE TABLE concert (id INT, singer_id INT, singers TEXT);"
+        "CREATE TABLE countries (code TEXT PRIMARY KEY); CREATE TABLE town (name TEXT, code TEXT, country_id INT)"
+    )
+    concert = schema.table("concert")
+    assert schema.table("singers").implied_key == ("singer_id",)
+    assert concert.implied_key == ("id",)
+    assert concert.foreign_keys == (ForeignKey(("singer_id",), "singers", ("singer_id",), implied=True),)
+    assert schema.table("town").foreign_keys == (ForeignKey(("code",), "countries", ("code",), implied=True),)
+
+
+def test_parents_come_first_even_when_made_last_and_circles_keep_their_order():
+    tables = schema_of_script(STRICT).tables
+    assert [t.name for t in parents_first(tables[::-1])] == ["owner", "dog", "visit"]
+
+
+def test_sqlite_keys_are_taken_over_with_what_they_forbid(tmp_path):
+    import sqlite3
+
+    path = tmp_path / "x.sqlite"
+    with sqlite3.connect(path) as source:
+        source.executescript(
+            "CREATE TABLE a (id INTEGER PRIMARY KEY, code TEXT NOT NULL UNIQUE);"
+            "CREATE TABLE b (a_id INT REFERENCES a, n INT, gone INT REFERENCES nowhere(id), PRIMARY KEY (a_id, n));"
+        )
+    schema = with_sqlite_keys(schema_of_script("CREATE TABLE a (id BIGINT, code VARCHAR); CREATE TABLE b (a_id BIGINT, n BIGINT, gone BIGINT)"), path)
+    a, b = schema.table("a"), schema.table("b")
+    assert a.keys == (("id",), ("code",)) and not a.column("code").nullable
+    assert b.primary_key == ("a_id", "n") and b.foreign_keys == (ForeignKey(("a_id",), "a", ("id",)),)
+
+
+# -- witnesses
+
+
+@pytest.mark.parametrize("place", range(len(STRATEGIES)), ids=[s.__name__ for s in STRATEGIES])
+def test_every_witness_satisfies_every_constraint(place):
+    schema = schema_of_script(STRICT)
+    gold = parse("SELECT o.email FROM owner o JOIN dog d ON d.owner_id = o.id JOIN visit v USING (dog_id) WHERE weight > 99.5 AND age < 20")
+    plan = Plan(schema, gold)
+    filled = 0
+    with plain_executor(schema.script, 2.0) as executor:
+        for round_ in range(4):
+            _, rows = witness(plan, place + round_ * len(STRATEGIES), "seed")
+            executor.load(list(insert_statements(schema, rows).values()))
+            filled += executor.query("SELECT count(*) FROM owner").rows[0][0]
+    assert filled > 8
+
+
+def test_a_gold_with_joins_and_several_conditions_returns_rows():
+    gold = (
+        "SELECT s.name FROM singer s JOIN concert c ON s.singer_id = c.singer_id JOIN stadium t ON t.stadium_id = c.stadium_id "
+        "WHERE c.year = 2014 AND s.country = 'France' AND t.name LIKE '%Field' AND t.opened BETWEEN '1990-01-01' AND '1999-12-31' "
+        "AND EXISTS (SELECT 1 FROM concert d WHERE d.singer_id = s.singer_id AND d.title = 'Autumn')"
+    )
+    assert any(answers(suite_of(gold), gold))
+
+
+@pytest.mark.parametrize("pattern", ["%ab%", "ab%", "%ab", "a_b", "ab"])
+def test_like_values_hit_and_miss(pattern):
+    asked = Condition(("t", "c"), "t", "like", (pattern,))
+    hits = [holds(asked, value) for value in matching(pattern)]
+    assert any(hits) and not all(hits)
+
+
+def test_the_same_item_gives_the_same_bytes_in_another_process():
+    code = (
+        "from tests.test_suite import suite_of; import hashlib;"
+        "print(hashlib.sha256(suite_of(\"SELECT name FROM singer WHERE age > 30\").to_json().encode()).hexdigest())"
+    )
+    root = Path(__file__).parent.parent
+    seen = set()
+    for seed in ("1", "2"):
+        env = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(root)}
+        done = subprocess.run([sys.executable, "-c", code], cwd=root, env=env, capture_output=True, text=True, check=True)
+        seen.add(done.stdout)
+    assert len(seen) == 1
+
+
+def test_another_seed_gives_other_witnesses():
+    gold = "SELECT name FROM singer WHERE age > 30"
+    assert suite_of(gold).witnesses != suite_of(gold, seed=1).witnesses
+
+
+# -- suites
+
+
+@pytest.mark.parametrize(
+    ("gold", "near_miss"),
+    [
+        ("SELECT name FROM singer WHERE age > 30", "SELECT name FROM singer WHERE age >= 30"),
+        ("SELECT COUNT(*) FROM concert", "SELECT COUNT(singer_id) FROM concert"),
+        ("SELECT name FROM singer WHERE name LIKE 'I%'", "SELECT name FROM singer WHERE name LIKE '%I%'"),
+        ("SELECT country FROM singer", "SELECT DISTINCT country FROM singer"),
+        ("SELECT s.name FROM singer s LEFT JOIN concert c USING (singer_id)", "SELECT s.name FROM singer s JOIN concert c USING (singer_id)"),
+        ("SELECT country FROM singer GROUP BY country HAVING COUNT(*) > 4", "SELECT country FROM singer GROUP BY country HAVING COUNT(*) > 5"),
+        ("SELECT name FROM singer WHERE singer_id NOT IN (SELECT singer_id FROM concert WHERE year = 2014)", "SELECT name FROM singer WHERE singer_id NOT IN (SELECT singer_id FROM concert)"),
+        ("SELECT name FROM singer EXCEPT SELECT name FROM stadium", "SELECT DISTINCT name FROM singer"),
+        ("SELECT name, RANK() OVER (ORDER BY age) FROM singer", "SELECT name, DENSE_RANK() OVER (ORDER BY age) FROM singer"),
+    ],
+)
+def test_a_near_miss_that_the_shipped_rows_may_forgive_is_told_apart(gold, near_miss):
+    suite = suite_of(gold, candidates=30, patience=12)
+    assert suite.witnesses and answers(suite, gold) != answers(suite, near_miss)
+    assert len(suite.witnesses) <= 8 and suite.violations == 0
+
+
+def test_a_suite_counts_what_it_kills_and_names_what_it_does_not():
+    suite = suite_of("SELECT name FROM singer WHERE age > 30")
+    assert suite.killed == suite.killable == suite.neighbours - len(suite.survivors) > 5
+    assert suite.discriminating
+
+
+def test_never_more_witnesses_than_asked_for():
+    gold = "SELECT country, COUNT(*) FROM singer WHERE age > 3 GROUP BY country HAVING COUNT(*) > 2"
+    assert len(suite_of(gold, max_witnesses=1).witnesses) == 1
+
+
+def test_a_witness_never_judges_where_the_gold_cuts_through_a_tie():
+    gold = "SELECT name FROM singer ORDER BY age DESC LIMIT 2"
+    suite = suite_of(gold, candidates=20)
+    for script in suite.databases:
+        with duckdb.connect() as connection:
+            connection.execute(script)
+            ages = connection.execute("SELECT age, name FROM singer ORDER BY age DESC").fetchall()
+            assert len(ages) <= 2 or ages[1][0] != ages[2][0] or ages[1] == ages[2]
+
+
+def test_a_gold_that_takes_any_value_is_judged_only_where_there_is_one():
+    gold = "SELECT country, ANY_VALUE(name) FROM singer GROUP BY country"
+    suite = suite_of(gold, candidates=30, patience=30)
+    assert suite.rejected > 0
+    assert answers(suite, "SELECT country, MIN(name) FROM singer GROUP BY country") == answers(suite, gold)
+
+
+def test_writing_golds_are_judged_by_the_state_they_leave():
+    gold = "UPDATE singer SET age = age + 1 WHERE country = 'France'"
+    suite = suite_of(gold)
+    assert suite.killed == suite.killable > 5 and suite.discriminating
+
+
+def test_a_gold_that_makes_a_view_is_judged_by_the_rows_of_the_view():
+    suite = suite_of("CREATE VIEW young AS SELECT name FROM singer WHERE age < 30")
+    assert suite.killed == suite.killable > 3
+
+
+def test_checks_enums_and_generated_columns_do_not_stop_a_suite():
+    suite = suite_of("SELECT email FROM owner JOIN dog ON owner.id = owner_id WHERE temper = 'wild' AND weight > 99", STRICT)
+    assert suite.witnesses and suite.violations == 0 and suite.killed > 3
+
+
+@pytest.mark.parametrize(
+    ("gold", "schema", "words"),
+    [
+        ("PRAGMA version", SCHEMA, "taken apart"),
+        ("SELECT 1; SELECT 2", SCHEMA, "taken apart"),
+        ("SELECT random() FROM singer", SCHEMA, "chance"),
+        ("SELECT 1", "SELECT 1", "no tables"),
+        ("SELECT 1", "CREATE TABL x", "does not load"),
+        ("SELECT nope FROM singer", SCHEMA, "no answer"),
+        ("SELECT name FROM singer LIMIT 1", SCHEMA, "no answer"),
+    ],
+)
+def test_an_item_without_a_suite_says_why(gold, schema, words):
+    suite = suite_of(gold, schema, candidates=6)
+    if "no answer" in words and suite.witnesses:
+        # one row or none: even an unordered LIMIT has its own answer there
+        assert all(len(rows) <= 1 for rows in answers(suite, "SELECT DISTINCT name FROM singer"))
+        return
+    assert not suite.witnesses and words in suite.reason
+
+
+def test_an_item_that_a_constant_answers_is_not_discriminating():
+    assert not suite_of("SELECT COUNT(*) FROM singer WHERE age IS NULL AND age IS NOT NULL").discriminating
+
+
+def test_other_golds_of_the_schema_are_told_apart_too():
+    gold, other = "SELECT name FROM singer WHERE age > 30", "SELECT name FROM singer WHERE age > 30 OR age IS NULL"
+    suite = build_suite(SCHEMA, gold, QUICK, others=[other, gold])
+    assert suite.discriminating and answers(suite, gold) != answers(suite, other)
+
+
+def test_a_statement_that_never_ends_is_interrupted():
+    with plain_executor("CREATE TABLE t (a INT)", 0.3) as executor:
+        executor.load(["INSERT INTO t VALUES (1)"])
+        with pytest.raises(StatementError) as caught:
+            executor.query("WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r) SELECT count(*) FROM r")
+        assert caught.value.kind == "timeout"
+        assert executor.query("SELECT a FROM t").rows == [(1,)]
+
+
+# -- the cache
+
+
+def test_a_kept_suite_comes_back_whole_and_a_damaged_one_not_at_all(tmp_path):
+    suite = suite_of("SELECT name FROM singer WHERE age > 30")
+    cache = SuiteCache(tmp_path)
+    key = suite_key("schema", "gold", QUICK)
+    assert cache.get(key) is None
+    cache.put(key, suite)
+    assert SuiteCache(tmp_path).get(key) == suite
+    (file,) = tmp_path.rglob("*.json")
+    for damage in (file.read_bytes()[:-20], file.read_bytes().replace(b"INSERT", b"UPSERT"), b"\xff\xfe", b""):
+        file.write_bytes(damage)
+        assert cache.get(key) is None and not file.exists()
+        cache.put(key, suite)
+    assert cache.damaged == 4 and cache.get(key) == suite
+
+
+def test_an_entry_under_another_name_is_not_taken_for_its_own(tmp_path):
+    cache = SuiteCache(tmp_path)
+    one, two = suite_key("a", "gold", QUICK), suite_key("b", "gold", QUICK)
+    cache.put(one, Suite(reason="mine"))
+    target = tmp_path / "suites" / two[:2] / f"{two}.json"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    next(tmp_path.rglob(f"{one}.json")).rename(target)
+    assert cache.get(two) is None and cache.damaged == 1
+
+
+def test_keys_depend_on_schema_gold_settings_and_dialect():
+    base = suite_key("a", "g", QUICK)
+    others = [suite_key("b", "g", QUICK), suite_key("a", "h", QUICK), suite_key("a", "g", replace(QUICK, seed=1))]
+    others += [suite_key("a", "g", QUICK, others=["x"]), suite_key("a", "g", QUICK, prelude=["SET x = 1"])]
+    assert len({base, *others}) == 6
+
+
+def test_a_cache_that_cannot_be_written_costs_nothing_else(tmp_path):
+    (tmp_path / "suites").write_text("a file where a folder should be")
+    cache = SuiteCache(tmp_path)
+    cache.put("ab" * 32, Suite(reason="x"))
+    assert cache.get("ab" * 32) is None
