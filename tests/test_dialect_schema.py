@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - one case a line reads as a table
 from __future__ import annotations
 
 import sqlite3
