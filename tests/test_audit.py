@@ -10,8 +10,7 @@ from harness.records import Database, Item
 from harness.scoring import FINDINGS, ScoreSettings, audit, score
 
 SCRIPT = (
-    "CREATE TABLE t(i INT, s TEXT, v INT); "
-    "INSERT INTO t VALUES (1, 'a', 7), (2, 'b', 7), (3, 'c', 9), (4, 'd', 9);"
+    "CREATE TABLE t(i INT, s TEXT, v INT); INSERT INTO t VALUES (1, 'a', 7), (2, 'b', 7), (3, 'c', 9), (4, 'd', 9);"
 )
 SETTINGS = ScoreSettings(workers=2, gold_seconds=5.0)
 

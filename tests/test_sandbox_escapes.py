@@ -79,13 +79,14 @@ HELD = {
     "a long IN": "SELECT i FROM t WHERE i IN (" + ",".join(map(str, range(200_000))) + ")",
     "a long OR": "SELECT i FROM t WHERE " + " OR ".join(f"i = {n}" for n in range(20_000)),
     "a regular expression": "SELECT regexp_matches(repeat('a', 40000), '(a|aa)+$|(.*a){20}b')",
-    "a hidden regular expression": "SELECT count(*) FROM range(1000000) WHERE repeat('a', 5000) SIMILAR TO '(a*)*(a*)*b'",
+    "a hidden regular expression": "SELECT count(*) FROM range(90000) WHERE repeat('a', 9999) SIMILAR TO '(a*)*(a*)*b'",
     "NUL": "SELECT 'a\0b'",
     "a lone surrogate": "SELECT '\ud800'",
     "all characters": "SELECT '" + "".join(map(chr, range(1, 0x300))).replace("'", "''") + "'",
     "a wide table": "SELECT " + ", ".join(f"{n} AS c{n}" for n in range(20_000)),
     "many joins": "SELECT count(*) FROM " + ", ".join(f"t t{n}" for n in range(24)),
-    "many ctes": "WITH " + ", ".join(f"c{n} AS (SELECT * FROM {'t' if n == 0 else f'c{n-1}'})" for n in range(500))
+    "many ctes": "WITH "
+    + ", ".join(f"c{n} AS (SELECT * FROM {'t' if n == 0 else f'c{n - 1}'})" for n in range(500))
     + " SELECT count(*) FROM c499",
     "sleep": "SELECT sleep_ms(100000)",
     "big rows": "SELECT repeat('x', 100000) FROM range(150000)",
@@ -193,7 +194,7 @@ def test_what_a_writing_prediction_leaves_is_not_there_for_the_next(pool, writes
         items += [item(f"w{n}", gold), item(f"r{n}", "SELECT 0, 1, 6")]
         given |= {f"w{n}": f"{writes} -- {n}", f"r{n}": f"{probe} -- {n}"}
     verdicts = list(score_with(pool, items, given, SETTINGS))
-    assert all(v.outcome is Outcome.CORRECT for v in verdicts if v.id.startswith("r")), [v for v in verdicts if v.id[0] == "r"][0]
+    assert {(v.outcome, v.reason) for v in verdicts if v.id.startswith("r")} == {(Outcome.CORRECT, "")}
     assert not any(v.outcome.is_match for v in verdicts if v.id.startswith("w"))
 
 

@@ -12,12 +12,12 @@ from dataclasses import replace
 import pytest
 
 from harness.records import RULES, Database, Generation, Item, Outcome
+from harness.sandbox.engine import Failure
 from harness.sandbox.pool import Pool
 from harness.scoring import ScoreSettings, score, score_with
 from harness.scoring.cache import GoldCache, gold_key
 from harness.scoring.judge import _pack, unpack_golds
 from harness.scoring.outcomes import outcome_of
-from harness.sandbox.engine import Failure
 
 SETTINGS = ScoreSettings(floor_seconds=1.0, workers=2)
 PEOPLE = (
@@ -161,7 +161,7 @@ WRITES = "UPDATE people SET age = 31 WHERE name = 'Ann'"
         (WRITES, "DROP TABLE people", "wrong_state"),
         ("DELETE FROM people WHERE id = 77", "DELETE FROM people WHERE id > 77", "vacuous_match"),
         ("DELETE FROM people WHERE id = 77", "DELETE FROM people", "wrong_state"),
-        ("INSERT INTO people VALUES (5, 'Eve', 1)", "INSERT INTO people(age, name, id) VALUES (1, 'Eve', 5)", "correct"),
+        ("INSERT INTO people VALUES (5, 'Eve', 1)", "INSERT INTO people(age, name, id) VALUES (1,'Eve',5)", "correct"),
         ("CREATE VIEW old AS SELECT name FROM people WHERE age > 40",
          "CREATE VIEW old AS SELECT name FROM people WHERE id = 3", "correct"),
         ("CREATE TABLE a(i INT); INSERT INTO a VALUES (1)", "CREATE TABLE a AS SELECT 1 AS i", "correct"),

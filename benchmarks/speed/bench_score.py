@@ -3,9 +3,9 @@
     pytest benchmarks/speed/bench_score.py --benchmark-enable        every case, by pytest-benchmark
     python benchmarks/speed/bench_score.py                           one table, the same as `harness bench score`
 
-`figures()` is what `harness bench score` calls. The bare loop is DuckDB in this process with nothing round it: BEGIN, the
-schema, gold, prediction, ROLLBACK, rows fetched, nothing compared, nothing contained. Rates per worker leave the start of
-the worker processes out (a pool is started and warmed first); rates from scratch hold everything.
+`figures()` is what `harness bench score` calls. The bare loop is DuckDB in this process with nothing round it: BEGIN,
+the schema, gold, prediction, ROLLBACK, rows fetched, nothing compared, nothing contained. Rates per worker leave the
+start of the worker processes out (a pool is started and warmed first); rates from scratch hold everything.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,12 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).res
 
 import published  # noqa: E402
 
-from harness.records import Database, Item  # noqa: E402
+from harness.records import Database, Item, Verdict  # noqa: E402
 from harness.sandbox.pool import Pool  # noqa: E402
 from harness.scoring import ScoreSettings, score, score_with  # noqa: E402
 
 OFFICIAL_PER_SECOND = 320.0
-"""Spider's test-suite evaluator on these predictions, one core, single database, SQLite, no containment: as measured elsewhere."""
+"""Spider's test-suite evaluator on these predictions, one core, one database, SQLite: a figure measured elsewhere."""
 _WORDS = ("ash", "oak", "elm", "fir", "yew", "bay", "fig", "box")
 _QUESTIONS = (
     ("SELECT name FROM site WHERE id = {k}", "SELECT s.name FROM site AS s WHERE s.id = {k}"),
@@ -118,6 +119,10 @@ def script_figures(count: int = 1500, rounds: int = 3) -> Iterator[dict[str, Any
     yield figure("inline schemas, one worker, golds cached", warm, speedup=warm / one)
 
 
+def _scored(items: list[Item], predictions: dict[str, str], settings: ScoreSettings) -> list[Verdict]:
+    return list(score(items, predictions, settings))
+
+
 def _other(predictions: dict[str, str]) -> dict[str, str]:
     """Another checkpoint's answers: the same queries in other words, so that nothing but the golds is known."""
     return {name: f"SELECT * FROM ({sql}) AS answer" for name, sql in predictions.items()}
@@ -131,9 +136,8 @@ def spider_figures() -> Iterator[dict[str, Any]]:
     )
     for workers in (1, 2):
         with tempfile.TemporaryDirectory() as folder:
-            settings = published.settings(workers, folder)
-            cold = len(items) / seconds(lambda: list(score(items, first, settings)))
-            warm = len(items) / seconds(lambda: list(score(items, second, settings)))
+            kept = published.settings(workers, folder)
+            cold, warm = (len(items) / seconds(partial(_scored, items, given, kept)) for given in (first, second))
         yield figure(f"Spider dev, {workers} workers, golds unknown, from scratch", cold, seconds=len(items) / cold)
         yield figure(f"Spider dev, {workers} workers, golds cached, from scratch", warm, seconds=len(items) / warm)
     with tempfile.TemporaryDirectory() as folder:
@@ -159,15 +163,18 @@ def figures() -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def scripts() -> tuple[list[Item], dict[str, str]]:
+    """Items and predictions of the pytest-benchmark cases."""
     return script_items(400)
 
 
 def test_bare_loop(benchmark, scripts):
+    """DuckDB alone."""
     benchmark.pedantic(bare_loop, args=scripts, rounds=3)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_inline_schemas(benchmark, scripts, workers):
+    """The same items on started workers."""
     settings = ScoreSettings(workers=workers)
     with started(settings, workers) as pool:
         benchmark.pedantic(lambda: list(score_with(pool, *scripts, settings)), rounds=3)
@@ -175,6 +182,7 @@ def test_inline_schemas(benchmark, scripts, workers):
 
 @pytest.mark.parametrize("golds", ["unknown", "cached"])
 def test_spider_dev(benchmark, golds, tmp_path):
+    """Spider dev on one started worker."""
     if not (published.DATA / "spider").is_dir():
         pytest.skip("needs the public data sets (Spider and others) in ../shared/data")
     items = published.spider()

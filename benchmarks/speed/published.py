@@ -1,4 +1,4 @@
-"""Spider dev and what two published systems answered on it, from `../shared/data` beside the checkout (or $SHARED_DATA)."""
+"""Spider, and two published systems' answers to its dev split: `../shared/data` beside the checkout, or $SHARED_DATA."""
 
 from __future__ import annotations
 

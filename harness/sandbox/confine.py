@@ -45,7 +45,7 @@ def _limit(kind: int, value: int) -> bool:
 
 
 def _leave_network() -> bool:
-    """Move into an empty network namespace (not even a loopback that is up); False where the kernel does not allow it."""
+    """Move into an empty network namespace (no loopback that is up either); False where the kernel refuses."""
     if not sys.platform.startswith("linux"):
         return False
     library = ctypes.CDLL(None, use_errno=True)

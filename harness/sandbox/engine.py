@@ -1,7 +1,8 @@
 """DuckDB as a worker runs it: in memory, locked, one thread, its clock pinned, every statement under a deadline.
 
-The clock is pinned by macros that shadow DuckDB's own functions (`now()`, `current_date` ...): a benchmark's answer must
-not depend on the day it is scored. `random()` and `uuid()` are not pinned: gold statements that use them are asked twice.
+The clock is pinned by macros that shadow DuckDB's own functions (`now()`, `current_date` ...): a benchmark's answer
+must not depend on the day it is scored. `random()` and `uuid()` are not pinned: gold statements that use them are
+asked twice.
 """
 
 from __future__ import annotations
@@ -57,10 +58,27 @@ _FAILURES: tuple[tuple[type[BaseException], str], ...] = (
     (UnicodeEncodeError, "syntax"),
 )
 _SLOW_TO_ASK = frozenset(
-    "aggregate_function_rewriter aggregate_reuse common_subplan compressed_materialization distinct_aggregate_rewrite "
-    "extension join_filter_pushdown late_materialization partial_aggregate_pushdown partitioned_execution "
-    "projection_placement projection_pullup redundant_order_keys remote_pushdown sampling_pushdown scalar_fn_pushdown "
-    "type_pushdown window_rewriter window_self_join".split()
+    [
+        "aggregate_function_rewriter",
+        "aggregate_reuse",
+        "common_subplan",
+        "compressed_materialization",
+        "distinct_aggregate_rewrite",
+        "extension",
+        "join_filter_pushdown",
+        "late_materialization",
+        "partial_aggregate_pushdown",
+        "partitioned_execution",
+        "projection_placement",
+        "projection_pullup",
+        "redundant_order_keys",
+        "remote_pushdown",
+        "sampling_pushdown",
+        "scalar_fn_pushdown",
+        "type_pushdown",
+        "window_rewriter",
+        "window_self_join",
+    ]
 )
 """Optimizer passes left out: they pay on millions of rows, and cost a tenth of the time a small statement takes."""
 BINDING = frozenset({"syntax", "catalog", "binder"})
@@ -69,7 +87,7 @@ PLACES = frozenset({"timeout", "memory", "fatal"})
 """Kinds of failure that may come from this process rather than from the statement: asked again in a fresh one."""
 
 
-class Failure(Exception):
+class Failure(Exception):  # noqa: N818 -- it is a value of the scorer, not an error of the program
     """A statement that DuckDB did not answer.
 
     `kind` is timeout, memory, fatal, syntax, catalog, binder, type, forbidden or runtime; `message` DuckDB's words.
@@ -103,7 +121,11 @@ class Engine:
     """One locked DuckDB in memory."""
 
     def __init__(self, settings: EngineSettings, watchdog: Watchdog) -> None:
-        config: dict[str, str | bool | int | float | list[str]] = {**_CONFIG, "threads": settings.threads, "memory_limit": f"{settings.memory_bytes // 2**20}MiB"}
+        config: dict[str, str | bool | int | float | list[str]] = {
+            **_CONFIG,
+            "threads": settings.threads,
+            "memory_limit": f"{settings.memory_bytes // 2**20}MiB",
+        }
         self.connection = duckdb.connect(":memory:", config=config)
         self._watchdog = watchdog
         passes = [name for (name,) in self.connection.execute("SELECT * FROM duckdb_optimizers()").fetchall()]

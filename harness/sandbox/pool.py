@@ -1,7 +1,7 @@
-"""The parent: feeds workers, holds the deadline, kills and replaces, and gives the answers back in the order of the jobs.
+"""The parent: feeds workers, holds the deadline, kills and replaces, gives the answers back in the order of the jobs.
 
-A job that ends its worker, runs out of time or out of memory is asked once more, alone, in a fresh worker, before that
-counts. Memory is bounded by a window of jobs, not by their number.
+A job that ends its worker, runs out of time or out of memory is asked once more, alone, in a fresh worker, before
+that counts. Memory is bounded by a window of jobs, not by their number.
 """
 
 from __future__ import annotations
@@ -69,7 +69,13 @@ class Pool:
     """A bounded number of workers for one kind of task; a context manager."""
 
     def __init__(
-        self, task: str, options: Any = None, *, workers: int = 0, memory_bytes: int = MEMORY_BYTES, window: int = WINDOW
+        self,
+        task: str,
+        options: Any = None,
+        *,
+        workers: int = 0,
+        memory_bytes: int = MEMORY_BYTES,
+        window: int = WINDOW,
     ) -> None:
         self.workers = workers or bounded_workers(memory_bytes)
         self.confinement: dict[str, bool] = {}
@@ -90,7 +96,9 @@ class Pool:
     def __enter__(self) -> Pool:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -209,7 +217,8 @@ class Pool:
         if not queue:
             del self._queues[key]
         if key is not None:
-            worker.recent_keys = [known for known in worker.recent_keys if known != key][-_KEPT_KEYS + 1 :] + [key]
+            others_kept = [known for known in worker.recent_keys if known != key]
+            worker.recent_keys = [*others_kept[-_KEPT_KEYS + 1 :], key]
         return numbers
 
     # -- workers
@@ -291,8 +300,8 @@ class Pool:
             if self._failed_starts > 3:
                 words = worker.last_words() or f"exit status {status}"
                 raise SandboxError(
-                    f"The scoring workers do not start ({words}): check that duckdb and sqlglot import in this Python, and "
-                    f"that a process may have {self._memory / 2**30:.1f} GiB of address space."
+                    f"The scoring workers do not start ({words}): check that duckdb and sqlglot import in this "
+                    f"Python, and that a process may have {self._memory / 2**30:.1f} GiB of address space."
                 )
         number, stage = worker.board.number, worker.board.stage
         if number != IDLE and number in worker.inflight:

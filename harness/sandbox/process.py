@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import pickle
@@ -10,6 +11,7 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +41,7 @@ class WorkerProcess:
 
     def __init__(self, task: str, options: Any, memory_bytes: int, folder: str) -> None:
         self.inflight: dict[int, Any] = {}
-        self.recent_keys: list[str] = []
+        self.recent_keys: list[Hashable] = []
         self.ready = False
         self.held: dict[str, bool] = {}
         self.started = time.monotonic()
@@ -122,10 +124,8 @@ class WorkerProcess:
 
     def kill(self) -> int:
         """End the process with all it started; its exit status."""
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         return self._process.wait()
 
     def close(self) -> None:
@@ -144,7 +144,6 @@ class WorkerProcess:
 
 
 def _widen(descriptor: int) -> None:
-    try:
+    # the default size works too, with more wakings
+    with contextlib.suppress(OSError, AttributeError):
         fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-    except (OSError, AttributeError):
-        pass  # the default size works, with more wakings

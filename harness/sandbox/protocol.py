@@ -1,8 +1,8 @@
 """What travels between the pool and a worker: frames over two pipes, and a board in shared memory.
 
-Parent to worker is pickle (the parent is trusted). Worker to parent is JSON and opaque bytes: the parent never unpickles
-what a process that runs untrusted SQL has sent. The board is how the parent knows which job runs and until when
-without a message per statement.
+Parent to worker is pickle (the parent is trusted). Worker to parent is JSON and opaque bytes: the parent never
+unpickles what a process that runs untrusted SQL has sent. The board is how the parent knows which job runs and until
+when without a message per statement.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """An item's tables inside a worker's DuckDB, set up for one job and gone after it.
 
-A script runs inside a transaction that is rolled back: the cheapest way to a clean database. DuckDB refuses everything
-after the first error in a transaction, so that after one the script is run again into an attached database of its own,
-where a failed statement harms nothing. A database file is copied in once and kept; only writes to it need a transaction.
+A script runs inside a transaction that is rolled back: the cheapest way to a clean database. DuckDB refuses
+everything after the first error in a transaction, so that after one the script is run again into an attached database
+of its own, where a failed statement harms nothing. A database file is copied in once and kept; only writes to it need
+a transaction.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Space:
     # -- reading
 
     def query(self, sql: str, seconds: float) -> tuple[Table, float]:
-        """Rows of a reading statement and its seconds; `Failure` where it fails. A statement that `bind` ran is not run again."""
+        """Rows of a reading statement and its seconds; `Failure` where it fails. What `bind` ran is not run again."""
         if self._tried is None or self._tried[0] != sql:
             self._try(sql, seconds)
         assert self._tried is not None
@@ -45,7 +46,7 @@ class Space:
         return result, took
 
     def bind(self, sql: str, seconds: float) -> str | None:
-        """DuckDB's words where a reading statement does not bind, else None. Tries it by running it: its rows are kept."""
+        """DuckDB's words where a reading statement does not bind, else None. It is tried by running it."""
         self._try(sql, seconds)
         assert self._tried is not None
         result = self._tried[1]
@@ -106,7 +107,7 @@ class Space:
 
     @contextmanager
     def shuffled(self, seed: int) -> Iterator[None]:
-        """Unqualified names mean copies of the tables whose rows were put in another order; constraints are left out."""
+        """Unqualified names mean copies of the tables with their rows in another order; constraints are left out."""
         home = self._home()
         tables, _ = self.engine.query(_TABLES, self._seconds, self._max_rows)
         views, _ = self.engine.query(_VIEWS, self._seconds, self._max_rows)
@@ -116,7 +117,9 @@ class Space:
             for (name,) in tables.rows:
                 source = f"{home}.main.{_quoted(name)}"
                 order = f"hash(rowid + {seed})"
-                self.engine.run(f"CREATE TABLE {_quoted(name)} AS SELECT * FROM {source} ORDER BY {order}", self._seconds)
+                self.engine.run(
+                    f"CREATE TABLE {_quoted(name)} AS SELECT * FROM {source} ORDER BY {order}", self._seconds
+                )
             for (definition,) in views.rows:
                 self.engine.run(definition, self._seconds)
             yield
@@ -287,7 +290,7 @@ class FileSpace(Space):
 
 
 class LazyCatalog(Mapping[str, Mapping[str, str]]):
-    """A `Catalog` that is read from DuckDB only when something asks for it (2.7 ms that most statements do not need)."""
+    """A `Catalog` that is read from DuckDB only when it is asked for (2.7 ms that most statements do not need)."""
 
     def __init__(self, read: Callable[[], Catalog]) -> None:
         self._read = read

@@ -1,7 +1,7 @@
 """The deadline inside a worker: a thread that interrupts DuckDB, and two harder ends behind it.
 
-DuckDB's interrupt is asked for first; some statements ignore it (`len(range(5e8))`). The parent reads the same moment from
-the board and kills the worker a little later; should the parent be gone, the kernel's timer ends the process.
+DuckDB's interrupt is asked for first; some statements ignore it (`len(range(5e8))`). The parent reads the same moment
+from the board and kills the worker a little later; should the parent be gone, the kernel's timer ends the process.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ _ORPHAN_SECONDS = 10.0
 class Interruptible(Protocol):
     """A DuckDB connection, as far as the deadline needs it."""
 
-    def interrupt(self) -> None: ...
+    def interrupt(self) -> None:
+        """Stop what runs."""
 
 
 class Watchdog:

@@ -1,19 +1,20 @@
 """The child process: confines itself, builds one task, answers jobs one after another until its input ends.
 
-Started as a new interpreter (never forked from the parent: no memory, threads or GPU handles come along) with a scrubbed
-environment and an empty working folder.
+Started as a new interpreter (never forked from the parent: no memory, threads or GPU handles come along) with a
+scrubbed environment and an empty working folder.
 
-Covered: memory (RLIMIT_AS), time (interrupt, kill by the parent, SIGALRM), files (RLIMIT_FSIZE = 0, DuckDB without external
-access, extensions or secrets on disk), the network where the kernel grants a network namespace, new privileges, state left
-for the next job (each task resets or replaces its database), statements that end the process (one job is lost, a fresh
-worker goes on).
+Covered: memory (RLIMIT_AS), time (interrupt, kill by the parent, SIGALRM), files (RLIMIT_FSIZE = 0, DuckDB without
+external access, extensions or secrets on disk), the network where the kernel grants a network namespace, new
+privileges, state left for the next job (each task resets or replaces its database), statements that end the process
+(one job is lost, a fresh worker goes on).
 
-NOT covered: a flaw in DuckDB, sqlglot or CPython that gives an attacker machine code inside the worker. Such code could read
-files that this user may read, signal this user's processes, and lie about the jobs and gold answers of its own worker; there
-is no system-call filter and no separate user. The parent never unpickles what a worker sends. Against people rather than
-models, score in a container or a virtual machine without secrets. Caches and branch timing are not covered either; CPU time is
-shared fairly by the kernel alone. Where the kernel refuses a network namespace (`Pool.confinement` says so), DuckDB's own
-lock on external access is the only barrier to the network. On systems other than Linux only DuckDB's locks and the deadline hold.
+NOT covered: a flaw in DuckDB, sqlglot or CPython that gives an attacker machine code inside the worker. Such code
+could read files that this user may read, signal this user's processes, and lie about the jobs and gold answers of its
+own worker; there is no system-call filter and no separate user. The parent never unpickles what a worker sends.
+Against people rather than models, score in a container or a virtual machine without secrets. Caches and branch timing
+are not covered either; CPU time is shared fairly by the kernel alone. Where the kernel refuses a network namespace
+(`Pool.confinement` says so), DuckDB's own lock on external access is the only barrier to the network. On systems
+other than Linux only DuckDB's locks and the deadline hold.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ READY = -2
 class Reply(Protocol):
     """What a task may send before it is done: what is already known of a job."""
 
-    def __call__(self, body: dict[str, Any]) -> None: ...
+    def __call__(self, body: dict[str, Any]) -> None:
+        """Send it."""
 
 
 class Task(Protocol):
@@ -94,7 +96,7 @@ def serve(task: Task, watchdog: Watchdog, incoming: int, output: _Output) -> Non
         frame = read_frame(incoming)
         if frame is None:
             return
-        for number, payload, alone in pickle.loads(frame):  # noqa: S301 -- from the parent
+        for number, payload, alone in pickle.loads(frame):
             watchdog.begin(number)
 
             def partial(body: dict[str, Any], number: int = number) -> None:
@@ -117,7 +119,7 @@ def main() -> None:
     hello = read_frame(incoming)
     if hello is None:
         return
-    board_descriptor, memory_bytes, name, options = pickle.loads(hello)  # noqa: S301 -- from the parent
+    board_descriptor, memory_bytes, name, options = pickle.loads(hello)
     held = confine(memory_bytes)
     sys.meta_path.insert(0, _Absent())
     module, _, attribute = name.partition(":")

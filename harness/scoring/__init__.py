@@ -3,7 +3,8 @@
     for verdict in score(items, {item.id: "SELECT ..."}, ScoreSettings(dialects=("sqlite",), cache_dir=".cache")): ...
     audit(items, settings)          # the benchmark before anybody is scored
 
-The names are loaded when they are asked for: a worker imports its own module of this package and nothing of the parent's.
+The names are loaded when they are asked for: a worker imports its own module of this package and nothing of the
+parent's.
 """
 
 from __future__ import annotations

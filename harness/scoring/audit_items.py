@@ -1,8 +1,8 @@
 """`audit`: is the benchmark itself fit to score with? Asked before anybody is scored.
 
-`unusable` counts exactly the items that `score` refuses to score. The findings beside it are about items that are scored
-and that a person should know of: an empty answer rewards luck, a gold that answers otherwise once its rows lie in another
-order is not a function of the data, a clock was pinned.
+`unusable` counts exactly the items that `score` refuses to score. The findings beside it are about items that are
+scored and that a person should know of: an empty answer rewards luck, a gold that answers otherwise once its rows lie
+in another order is not a function of the data, a clock was pinned.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 
 from harness.records import Item
 from harness.sandbox.pool import Job, Pool, bounded_workers
-from harness.scoring.inspect import Inspection
 from harness.scoring.case import fault_at
+from harness.scoring.inspect import Inspection
 from harness.scoring.settings import ScoreSettings
 from harness.sqltext import normal_text
 

@@ -1,7 +1,7 @@
 """Gold answers on disk, by the digest of everything they depend on; one SQLite file, shared by all benchmarks.
 
-An entry is kept with the digest of its bytes: one that was damaged is told by it, dropped, and made again. A file that is
-no longer a database is put aside the same way. Losing the cache costs time, never a verdict.
+An entry is kept with the digest of its bytes: one that was damaged is told by it, dropped, and made again. A file
+that is no longer a database is put aside the same way. Losing the cache costs time, never a verdict.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import hashlib
 import json
 import sqlite3
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 
 import duckdb
-import sqlglot
 
 from harness.records import Database
 from harness.scoring.settings import ScoreSettings
@@ -26,7 +26,7 @@ _SOURCES = ("answer", "dialect", "sandbox", "scoring", "sqltext")
 def code_digest() -> str:
     """Digest of the code and libraries an answer depends on: a changed translation must not find old answers."""
     package = Path(__file__).resolve().parent.parent
-    digest = hashlib.sha256(f"{duckdb.__version__} {sqlglot.__version__}".encode())
+    digest = hashlib.sha256(f"{duckdb.__version__} {version('sqlglot')}".encode())
     for folder in _SOURCES:
         for file in sorted((package / folder).glob("*.py")):
             digest.update(file.name.encode() + b"\0" + file.read_bytes())
@@ -77,7 +77,9 @@ class GoldCache:
         connection = sqlite3.connect(self._path, timeout=5.0, check_same_thread=False)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("CREATE TABLE IF NOT EXISTS gold (key TEXT PRIMARY KEY, digest BLOB, data BLOB) WITHOUT ROWID")
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS gold (key TEXT PRIMARY KEY, digest BLOB, data BLOB) WITHOUT ROWID"
+        )
         return connection
 
     def get(self, key: str) -> bytes | None:

@@ -92,7 +92,9 @@ class Case:
     def decide(self) -> dict[str, Any]:
         """The verdict's document, less what the text alone told."""
         best: dict[str, Any] | None = None
-        for index, (sql, key, packed) in enumerate(zip(self._asked.golds, self._asked.keys, self._asked.known, strict=True)):
+        for index, (sql, key, packed) in enumerate(
+            zip(self._asked.golds, self._asked.keys, self._asked.known, strict=True)
+        ):
             gold = self._judge.recall(key, packed) or self._ask(sql, key)
             ruled = self._ruled(gold, sql) | {"gold_index": index, "gold_road": gold.road}
             if gold.fault is None:
@@ -129,11 +131,16 @@ class Case:
         try:
             space = self._judge.lend(self._asked.database, (*self._asked.golds, self._sql))
             if isinstance(space, ScriptSpace):
-                errors = () if gold is not None else space.load_script(self._asked.database.script, self._settings.dialects)
+                errors = (
+                    () if gold is not None else space.load_script(self._asked.database.script, self._settings.dialects)
+                )
                 if gold is not None:
                     space.load(gold.statements)
                 if errors:
-                    return Gold(fault=Outcome.GOLD_UNLOADABLE, reason=f"the schema cannot be loaded: {' '.join(errors[0].split())[:300]}")
+                    return Gold(
+                        fault=Outcome.GOLD_UNLOADABLE,
+                        reason=f"the schema cannot be loaded: {' '.join(errors[0].split())[:300]}",
+                    )
         except DataError as error:
             return Gold(fault=Outcome.GOLD_UNLOADABLE, reason=str(error))
         self._space = space
@@ -168,13 +175,15 @@ class Case:
             if kind is not Kind.WRITE:
                 return _wrong(Outcome.WRONG_STATE, "the answer only reads where the gold writes")
         elif len(pieces) > 1:
-            return _wrong(Outcome.MULTIPLE_STATEMENTS, f"the answer has {len(pieces)} statements where one is asked for")
+            return _wrong(
+                Outcome.MULTIPLE_STATEMENTS, f"the answer has {len(pieces)} statements where one is asked for"
+            )
         elif kind is Kind.WRITE:
             return _wrong(Outcome.FORBIDDEN, "the answer writes where the gold reads")
         return None
 
     def _same_text(self, gold: Gold, gold_sql: str) -> Ruling | None:
-        """The gold's own words (spaces, comments and case apart) are not run again: a gold with random() has been ruled out."""
+        """The gold's own words (spaces, comments and case apart) are not run again; random() has been ruled out."""
         if not self._twin or normal_text(gold_sql) != normal_text(self._sql):
             return None
         vacuous = not gold.changes if gold.writes else not (gold.table and gold.table.rows)
@@ -211,8 +220,7 @@ class Case:
         comparison = compare(gold.table, table, gold.plan, gold.keyed, tolerance=self._settings.tolerance)
         matches = dict(comparison.matches)
         matches["test_suite"] = self._test_suite(space, gold, table, found.sql or self._sql, seconds)
-        ruling = Ruling(comparison.outcome, comparison.reason, matches, road, len(table.rows), took)
-        return ruling
+        return Ruling(comparison.outcome, comparison.reason, matches, road, len(table.rows), took)
 
     def _test_suite(self, space: Space, gold: Gold, table: Table, sql: str, seconds: float) -> bool:
         """The official rule: DISTINCT stripped from both sides; asked again only where one side has it."""
@@ -247,7 +255,9 @@ class Case:
 def _marked(comparison: Comparison, gold: Gold) -> Comparison:
     """A match on a gold that changes nothing tells nothing."""
     if comparison.is_match and not gold.changes:
-        return replace(comparison, outcome=Outcome.VACUOUS_MATCH, reason="both leave the tables as they were", vacuous=True)
+        return replace(
+            comparison, outcome=Outcome.VACUOUS_MATCH, reason="both leave the tables as they were", vacuous=True
+        )
     return comparison
 
 

@@ -38,7 +38,7 @@ class Desk:
         self._names = 0
 
     def lend(self, database: Database, statements: tuple[str, ...]) -> ScriptSpace | FileSpace:
-        """A space for a database: an empty one for a script, a filled one for a file. DataError where the file is unreadable.
+        """A space for a database: an empty one for a script, a filled one for a file; DataError where it is unreadable.
 
         `statements` is what will be run in it: one that looks at the catalog must not find what other jobs left there.
         """
@@ -83,7 +83,9 @@ class Desk:
                 self._entered = kept
             return kept
         self._names += 1
-        space = FileSpace(engine, f"file{self._names}", seconds=self._settings.gold_seconds, max_rows=self._settings.max_rows)
+        space = FileSpace(
+            engine, f"file{self._names}", seconds=self._settings.gold_seconds, max_rows=self._settings.max_rows
+        )
         try:
             space.load(database.path)
         except DataError:

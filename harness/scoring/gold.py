@@ -151,7 +151,9 @@ def _optional(space: Space, sql: str | None, seconds: float) -> Table | None:
     return None if table.truncated else table
 
 
-def run_writing(space: Space, pieces: list[str], seconds: float, settings: ScoreSettings) -> tuple[float, list[str], list[str]]:
+def run_writing(
+    space: Space, pieces: list[str], seconds: float, settings: ScoreSettings
+) -> tuple[float, list[str], list[str]]:
     """Writing (and reading) statements in order: seconds, roads, and what DuckDB ran. `Failure` where one fails."""
     took, roads, ran = 0.0, [], []
     for piece in pieces:

@@ -12,9 +12,9 @@ from harness.sandbox.engine import PLACES, Failure
 from harness.sandbox.space import FileSpace, ScriptSpace
 from harness.sandbox.watchdog import Watchdog
 from harness.sandbox.worker import Reply
+from harness.scoring.case import STAGE_GOLD, STAGE_SCHEMA, fault_at
 from harness.scoring.desk import Desk
 from harness.scoring.gold import CLOCK_WORDS, VOLATILE, Gold, ask_gold
-from harness.scoring.case import STAGE_GOLD, STAGE_SCHEMA, fault_at
 from harness.scoring.outcomes import reason_of
 from harness.scoring.settings import ScoreSettings
 
@@ -76,7 +76,7 @@ class Inspector:
         }
 
     def _same_again(self, database: Database, gold: Gold) -> bool:
-        """The same answer with the rows inserted in another order and more threads; True too where it cannot be asked."""
+        """The same answer with the rows in another order and more threads; True too where it cannot be asked."""
         assert gold.table is not None
         try:
             space = self._other.lend(database, (gold.sql,))

@@ -30,8 +30,8 @@ def score(
 ) -> Iterator[Verdict]:
     """Verdicts in the order of the items; an item without a prediction counts as `no_sql`.
 
-    A prediction is a `Generation`, or SQL as text. Verdicts depend neither on the number of workers nor on the order of the
-    items; both items and verdicts are streamed. `SandboxError` where no worker can be started.
+    A prediction is a `Generation`, or SQL as text. Verdicts depend neither on the number of workers nor on the order of
+    the items; both items and verdicts are streamed. `SandboxError` where no worker can be started.
     """
     chosen = settings or ScoreSettings()
     with Pool(

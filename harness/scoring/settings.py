@@ -40,7 +40,16 @@ class ScoreSettings:
 
     def verdict_facts(self) -> dict[str, object]:
         """The settings that a gold's answer depends on, for cache keys and run records."""
-        left_out = ("workers", "cache_dir", "floor_seconds", "gold_factor", "tolerance", "suite", "suite_databases", "suite_seed")
+        left_out = (
+            "workers",
+            "cache_dir",
+            "floor_seconds",
+            "gold_factor",
+            "tolerance",
+            "suite",
+            "suite_databases",
+            "suite_seed",
+        )
         return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in left_out}
 
     def seconds(self, gold_seconds: float) -> float:
