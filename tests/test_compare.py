@@ -141,6 +141,17 @@ def test_the_curve_starts_at_the_base_and_doubts_its_best(training):
     assert "could have stopped there" in curve.hint
 
 
+def test_the_merged_model_is_no_further_point_of_the_curve(tmp_path):
+    trained = make_facts("x", "x")["training"] | {"step": 20}
+    runs = [
+        load_answers(write_run(tmp_path, make_facts(model, model, training=trained), make_items(60, skill, 1)))
+        for model, skill in (("base", 0.1), ("merged", 0.9), ("final", 0.9), ("checkpoint-20", 0.5))
+    ]
+    (curve,) = learning_curves(runs)
+
+    assert [point.model for point in curve.points] == ["base", "checkpoint-20"]
+
+
 def test_a_steep_curve_asks_for_more(tmp_path):
     skills = (("base", 0.1), ("checkpoint-10", 0.4), ("checkpoint-20", 0.8))
     runs = []

@@ -69,11 +69,12 @@ def learning_curves(runs: Sequence[Answers]) -> list[Curve]:
 
 
 def _curve(training: str, members: Sequence[Answers]) -> Curve | None:
-    ordered = sorted(members, key=lambda run: (facts.step(run.run) or 0, run.run.id))
-    points = []
+    ordered = sorted(members, key=lambda run: (facts.step(run.run) or 0, not facts.is_checkpoint(run.run), run.run.id))
+    points: list[Point] = []
     for run in ordered:
         score = run.score()
-        if score is not None:
+        # the final adapter and the merged model are the last checkpoint again: one point a step
+        if score is not None and not (points and points[-1].step == (facts.step(run.run) or 0)):
             points.append(Point(run.run.id, run.run.model, facts.step(run.run) or 0, facts.epoch(run.run), score))
     if len(points) < 2:
         return None

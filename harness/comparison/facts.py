@@ -43,6 +43,11 @@ def is_base(run: Run) -> bool:
     return run.facts.get("kind") == "base" or run.model == "base"
 
 
+def is_checkpoint(run: Run) -> bool:
+    """True for a state saved during training, told by its name; not for the final adapter or the merged model."""
+    return _STEP.search(run.model) is not None
+
+
 def training(run: Run) -> str:
     """What the checkpoints of one training share; empty for the base and for answers made elsewhere."""
     value = run.facts.get("training")

@@ -58,6 +58,7 @@ def _checked(run: Run) -> dict[str, Any]:
     # equal digests are equal items, whatever the copy of the benchmark was called
     fields["benchmark.digest"] = benchmark_digest(run) or section(run, "benchmark").get("name")
     fields["prompt.digest"] = section(run, "digests").get("prompt") or section(run, "prompt").get("digest")
+    fields["score.judges"] = section(run, "digests").get("judges")
     for name in ("decoding", "score"):
         _flatten(name, section(run, name), fields)
     return fields
