@@ -12,7 +12,7 @@ TEXT = (
 SPECIAL = ["<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>"]
 
 
-def build(folder: Path, seed: int = 0, tie: bool = True, template: str | None = None) -> Path:
+def build(folder: Path, seed: int = 0, tie: bool = True, template: str | None = None, hidden: int = 64) -> Path:
     """Write a random model (two layers of sliding and full attention, hidden 64) and its tokenizer to `folder`."""
     import torch
     from transformers import Gemma3ForCausalLM, Gemma3TextConfig
@@ -22,7 +22,7 @@ def build(folder: Path, seed: int = 0, tie: bool = True, template: str | None = 
     torch.manual_seed(seed)
     config = Gemma3TextConfig(
         vocab_size=len(tokenizer),
-        hidden_size=64,
+        hidden_size=hidden,
         intermediate_size=128,
         num_hidden_layers=2,
         num_attention_heads=2,
@@ -63,7 +63,10 @@ def _bpe():
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=400, special_tokens=SPECIAL, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+        vocab_size=400,
+        special_tokens=SPECIAL,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
     tokenizer.train_from_iterator([TEXT] * 4, trainer)
     return tokenizer

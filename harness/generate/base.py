@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from harness.errors import ConfigError
 from harness.generate.settings import DecodingSettings
 from harness.records import Generation, Speed
 
@@ -33,9 +34,20 @@ class Generator(Protocol):
     def generate(
         self, requests: Sequence[Request], decoding: DecodingSettings, progress: Progress | None = None
     ) -> Iterator[Generation]:
-        """Yields `decoding.samples` answers a request."""
+        """Yield `decoding.samples` answers a request."""
         ...
 
     def speed(self) -> Speed | None:
-        """Counts and seconds of the last `generate`, as far as it was drawn; None where nothing was timed."""
+        """Return counts and seconds of the last `generate` as far as it was drawn; None where nothing was timed."""
         ...
+
+
+def check_decoding(decoding: DecodingSettings) -> None:
+    """Raise ConfigError where the settings contradict themselves."""
+    if decoding.samples > 1 and decoding.temperature <= 0:
+        raise ConfigError(
+            f"generate.samples = {decoding.samples} with generate.temperature = 0 gives the same answer each time; "
+            "raise the temperature or set samples to 1."
+        )
+    if decoding.samples < 1 or decoding.max_new_tokens < 1:
+        raise ConfigError("generate.samples and generate.max_new_tokens must be at least 1.")

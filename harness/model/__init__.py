@@ -2,3 +2,8 @@
 
 Import the parts by name: `harness.model.settings` needs no torch, `harness.model.load` and `harness.model.adapter` do.
 """
+
+import logging
+
+# before anything imports bitsandbytes, which advises on optional hub kernels as it is imported
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

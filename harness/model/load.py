@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,12 @@ from transformers.models.auto.modeling_auto import (
 
 from harness.errors import DeviceError, ModelError
 from harness.model import chat
+from harness.model.dtypes import DTYPES, name_of, quiet
 from harness.model.files import digest, read_json
+from harness.model.nf4 import nf4_config, one_arithmetic, quantisation
 from harness.model.settings import ModelSettings
 from harness.model.source import locate_base, locate_folder
 
-DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 TOKENIZER_FILES = ("*.json", "*.model", "*.jinja", "*.txt")
 
 
@@ -172,38 +172,10 @@ def _load_model(settings: ModelSettings, folder: Path, device: torch.device, dty
     missing = sorted(info.get("missing_keys") or [])
     if missing:
         raise ModelError(f"{settings.base} lacks weights ({missing[0]} and {len(missing) - 1} more); fetch it again.")
+    one_arithmetic(model)
     model.eval()
     model.config.use_cache = True
     return model
-
-
-def nf4_config(dtype: torch.dtype) -> Any:
-    """Return the guide's quantisation: NF4, double quantised, arithmetic and storage in `dtype`."""
-    storage = dtype if torch.cuda.is_available() else torch.uint8  # the storage dtype matters for FSDP alone
-    return transformers.BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=dtype,
-        bnb_4bit_quant_storage=storage,
-    )
-
-
-def dequantise(model: Any) -> None:
-    """Replace NF4 weights by the numbers they stand for, in place; the model then is an ordinary one."""
-    if not getattr(model, "is_loaded_in_4bit", False):
-        return
-    dtype = DTYPES[name_of(model.config.quantization_config.bnb_4bit_compute_dtype)]
-    with quiet():
-        model.dequantize(dtype)
-    model.is_loaded_in_4bit = False
-    model.is_quantized = False
-
-
-def quantisation(model: Any) -> dict[str, Any]:
-    """Return the quantisation in force as JSON, empty where there is none."""
-    config = getattr(model.config, "quantization_config", None)
-    return {} if config is None else {key: str(value) for key, value in sorted(config.to_dict().items())}
 
 
 def count_parameters(model: Any) -> int:
@@ -219,28 +191,6 @@ def is_tied(model: Any) -> bool:
     """True where the output head is the input embedding."""
     head = model.get_output_embeddings()
     return head is not None and head.weight is model.get_input_embeddings().weight
-
-
-def name_of(dtype: Any) -> str:
-    """Return bf16, fp16 or fp32 for a torch dtype (or its name)."""
-    word = str(dtype).removeprefix("torch.")
-    return next((name for name, known in DTYPES.items() if str(known) == f"torch.{word}"), str(dtype))
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep transformers' progress bars and advice from the screen; errors still come."""
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
 
 
 def _check_vocabulary(model: Any, tokenizer: Any) -> None:

@@ -11,7 +11,9 @@ from peft import LoraConfig, get_peft_model
 from trl.trainer.sft_config import SFTConfig
 
 from harness.errors import ConfigError
-from harness.model.load import DTYPES, Loaded, dequantise, is_tied, name_of
+from harness.model.dtypes import DTYPES, name_of
+from harness.model.load import Loaded, is_tied
+from harness.model.nf4 import dequantise
 from harness.trainer.result import CHECKPOINTS
 from harness.trainer.settings import TrainSettings
 

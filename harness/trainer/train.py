@@ -19,8 +19,9 @@ import torch
 from transformers import PrinterCallback
 
 from harness.errors import DeviceError, HarnessError, StoreError
+from harness.model.dtypes import quiet
 from harness.model.files import digest, file_digest
-from harness.model.load import Loaded, load_base, quiet
+from harness.model.load import Loaded, load_base
 from harness.model.settings import ModelSettings
 from harness.model.source import is_hub_id, locate_base
 from harness.throughput import clock, peak_memory, reset_peak_memory

@@ -1,0 +1,207 @@
+"""Answers from a loaded model through transformers' generate(): any model, any device."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import GenerationConfig, StoppingCriteria
+
+from harness.errors import DeviceError
+from harness.generate.base import Progress, Request, check_decoding
+from harness.generate.settings import DecodingSettings
+from harness.model.chat import stop_ids
+from harness.model.dtypes import quiet
+from harness.model.load import Loaded
+from harness.records import Generation, Speed
+from harness.throughput import Region, clock, timed
+
+CPU_BATCH = 64
+GPU_BATCH = 512
+"""A decode step costs the same time for few rows as for many, until memory binds (anchored by measurement)."""
+MEMORY_SHARE = 0.6
+"""Of the free GPU memory, what auto batch plans to use."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Prompt:
+    id: str
+    ids: list[int]
+
+
+@dataclass(slots=True)
+class _Totals:
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    padded_tokens: int = 0
+    seconds: float = 0.0
+    prefill_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+    joules: float | None = 0.0
+
+    def add(self, region: Region, prefill_seconds: float) -> None:
+        self.seconds += region.seconds
+        self.prefill_seconds += prefill_seconds
+        self.peak_memory_bytes = max(self.peak_memory_bytes, region.peak_memory_bytes or 0)
+        self.joules = None if self.joules is None or region.joules is None else self.joules + region.joules
+
+
+class _FirstToken(StoppingCriteria):
+    """Notes when the first token was there (prefill done); stops nothing."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.at: float | None = None
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
+        if self.at is None:
+            self.at = clock(self.device)
+        return torch.zeros(input_ids.shape[0], dtype=torch.bool, device=input_ids.device)
+
+
+class TransformersGenerator:
+    """Batches of like length, padded on the left; halves the batch where the GPU's memory does not suffice."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self._loaded = loaded
+        self._totals = _Totals()
+        self._facts: dict[str, Any] = {"backend": "transformers"}
+        self._notes: list[str] = []
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """The model's facts beside backend, batch size of the last `generate`, and notes."""
+        return {**self._loaded.facts, **self._facts, "notes": tuple(self._notes)}
+
+    def speed(self) -> Speed | None:
+        """Return counts and seconds inside generate() of the last call, as far as it was drawn."""
+        totals = self._totals
+        if totals.seconds == 0:
+            return None
+        return Speed(
+            prompt_tokens=totals.prompt_tokens,
+            output_tokens=totals.output_tokens,
+            padded_tokens=totals.padded_tokens,
+            generate_seconds=totals.seconds,
+            prefill_seconds=totals.prefill_seconds,
+            decode_seconds=totals.seconds - totals.prefill_seconds,
+            peak_memory_bytes=totals.peak_memory_bytes,
+            energy_joules=totals.joules,
+        )
+
+    def generate(
+        self, requests: Sequence[Request], decoding: DecodingSettings, progress: Progress | None = None
+    ) -> Iterator[Generation]:
+        """Yield the answers of a batch as soon as it is done, longest prompts first."""
+        check_decoding(decoding)
+        self._totals, self._notes = _Totals(), []
+        prompts = [_Prompt(request.id, self._loaded.encode(request.messages)) for request in requests]
+        # longest first: memory that suffices for the first batch suffices for all
+        prompts.sort(key=lambda prompt: (-len(prompt.ids), prompt.id))
+        stops = stop_ids(self._loaded.tokenizer, self._loaded.model.generation_config, decoding.stop)
+        size = max(1, (decoding.batch_size or self._auto_batch(prompts, decoding)) // decoding.samples)
+        self._facts["batch_size"] = size * decoding.samples
+        done = 0
+        while done < len(prompts):
+            batch = prompts[done : done + size]
+            try:
+                answers = self._batch(batch, decoding, stops, done)
+            except torch.OutOfMemoryError as error:
+                size = self._smaller(len(batch), error)
+                continue
+            yield from answers
+            done += len(batch)
+            if progress is not None:
+                progress(done * decoding.samples, len(prompts) * decoding.samples)
+
+    def _smaller(self, tried: int, error: torch.OutOfMemoryError) -> int:
+        if tried == 1:
+            raise DeviceError(
+                "The GPU's memory does not suffice for a single question; set generate.max_new_tokens lower, "
+                "model.precision=nf4, or take a smaller model."
+            ) from error
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        self._facts["batch_size"] = tried // 2
+        self._notes.append(f"memory did not suffice for batches of {tried}; went on with {tried // 2}")
+        return tried // 2
+
+    def _batch(
+        self, batch: Sequence[_Prompt], decoding: DecodingSettings, stops: Sequence[int], position: int
+    ) -> list[Generation]:
+        device = self._loaded.device
+        pad = self._loaded.tokenizer.pad_token_id
+        width = max(len(prompt.ids) for prompt in batch)
+        ids = torch.tensor([[pad] * (width - len(prompt.ids)) + prompt.ids for prompt in batch], device=device)
+        mask = torch.tensor([[0] * (width - len(p.ids)) + [1] * len(p.ids) for p in batch], device=device)
+        first = _FirstToken(device)
+        if decoding.temperature > 0:
+            torch.manual_seed(decoding.seed + position)
+        with quiet(), torch.inference_mode(), timed(device) as region:
+            start = time.perf_counter()
+            out = self._loaded.model.generate(
+                input_ids=ids,
+                attention_mask=mask,
+                generation_config=_config(decoding, stops, pad),
+                stopping_criteria=[first],
+            )
+        self._totals.add(region, (first.at or start) - start)
+        answers = [
+            self._answer(batch[row // decoding.samples], tokens, row % decoding.samples, stops)
+            for row, tokens in enumerate(out[:, width:].tolist())
+        ]
+        self._totals.prompt_tokens += int(mask.sum())
+        self._totals.padded_tokens += int(mask.numel() - mask.sum())
+        self._totals.output_tokens += sum(answer.output_tokens for answer in answers)
+        return answers
+
+    def _answer(self, prompt: _Prompt, tokens: list[int], sample: int, stops: Sequence[int]) -> Generation:
+        end = next((at for at, token in enumerate(tokens) if token in stops), None)
+        text = self._loaded.tokenizer.decode(tokens[:end], skip_special_tokens=True)
+        return Generation(
+            id=prompt.id,
+            completion=text,
+            prompt_tokens=len(prompt.ids),
+            output_tokens=len(tokens) if end is None else end + 1,
+            finished=end is not None,
+            sample=sample,
+        )
+
+    def _auto_batch(self, prompts: Sequence[_Prompt], decoding: DecodingSettings) -> int:
+        if self._loaded.device.type != "cuda" or not prompts:
+            return CPU_BATCH
+        free, _ = torch.cuda.mem_get_info(self._loaded.device)
+        free += torch.cuda.memory_reserved(self._loaded.device) - torch.cuda.memory_allocated(self._loaded.device)
+        longest = len(prompts[0].ids)
+        row = _row_bytes(self._loaded.model, longest, decoding.max_new_tokens)
+        return max(1, min(GPU_BATCH, int(free * MEMORY_SHARE / row)))
+
+
+def _row_bytes(model: Any, prompt: int, new: int) -> int:
+    """Return about what one sequence takes: its KV cache twice (it grows by copying), prefill activations, logits."""
+    config = model.config.get_text_config()
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    width = torch.finfo(model.dtype).bits // 8
+    cache = 2 * config.num_hidden_layers * heads * head * width * (prompt + new)
+    inner = getattr(config, "intermediate_size", 4 * config.hidden_size)
+    prefill = prompt * (4 * inner + 8 * config.hidden_size) * width
+    return int(2 * cache + prefill + 12 * config.vocab_size)
+
+
+def _config(decoding: DecodingSettings, stops: Sequence[int], pad: int) -> GenerationConfig:
+    sampling = decoding.temperature > 0
+    return GenerationConfig(
+        max_new_tokens=decoding.max_new_tokens,
+        do_sample=sampling,
+        temperature=decoding.temperature if sampling else 1.0,
+        top_p=decoding.top_p if sampling else 1.0,
+        top_k=0 if sampling else 50,
+        num_return_sequences=decoding.samples,
+        eos_token_id=list(stops),
+        pad_token_id=pad,
+        cache_implementation="static" if decoding.cache == "static" else None,
+    )

@@ -1,0 +1,49 @@
+"""NF4 with bitsandbytes: the guide's quantisation, undone exactly, with one arithmetic for training and answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import transformers
+
+from harness.model.dtypes import DTYPES, name_of, quiet
+
+
+def nf4_config(dtype: torch.dtype) -> Any:
+    """Return the guide's quantisation: NF4, double quantised, arithmetic and storage in `dtype`."""
+    storage = dtype if torch.cuda.is_available() else torch.uint8  # the storage dtype matters for FSDP alone
+    return transformers.BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+        bnb_4bit_quant_storage=storage,
+    )
+
+
+def dequantise(model: Any) -> None:
+    """Replace NF4 weights by the numbers they stand for, in place; the model then is an ordinary one."""
+    if not getattr(model, "is_loaded_in_4bit", False):
+        return
+    dtype = DTYPES[name_of(model.config.quantization_config.bnb_4bit_compute_dtype)]
+    with quiet():
+        model.dequantize(dtype)
+    model.is_loaded_in_4bit = False
+    model.is_quantized = False
+
+
+def quantisation(model: Any) -> dict[str, Any]:
+    """Return the quantisation in force as JSON, empty where there is none."""
+    config = getattr(model.config, "quantization_config", None)
+    return {} if config is None else {key: str(value) for key, value in sorted(config.to_dict().items())}
+
+
+def one_arithmetic(model: Any) -> None:
+    """Keep bitsandbytes from repacking CPU weights for bf16 kernels in eval mode, in place.
+
+    On CPUs with AVX512-BF16 it would: lossy, other numbers than in training, and no gradient afterwards.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
