@@ -1,3 +1,4 @@
+# ruff: noqa: E501 -- a statement is read more easily on one line
 """Schema, witnesses and distilled suites: what holds whatever the schema and the gold are."""
 
 from __future__ import annotations
@@ -56,11 +57,15 @@ def answers(suite: Suite, sql: str) -> list[list[tuple]]:
 def test_a_schema_is_read_with_every_constraint():
     schema = schema_of_script(STRICT)
     dog, visit, owner = schema.table("DOG"), schema.table("visit"), schema.table("owner")
-    assert dog.keys == (("dog_id",), ("owner_id", "tag")) and visit.primary_key == ("dog_id", "seen")
+    assert dog.keys == (("dog_id",), ("owner_id", "tag"))
+    assert visit.primary_key == ("dog_id", "seen")
     assert ForeignKey(("owner_id",), "owner", ("id",)) in dog.foreign_keys
     assert [c.name for c in dog.columns if c.generated] == ["ratio"]
-    assert not owner.column("joined").nullable and owner.column("age").nullable
-    assert owner.checks and dog.checks and visit.checks
+    assert not owner.column("joined").nullable
+    assert owner.column("age").nullable
+    assert owner.checks
+    assert dog.checks
+    assert visit.checks
     assert [t.name for t in schema.tables] == ["owner", "dog", "visit"]
 
 
@@ -69,8 +74,10 @@ def test_a_script_made_from_a_schema_makes_the_same_schema_empty():
         connection.execute(SCHEMA + "CREATE VIEW old AS SELECT * FROM stadium WHERE opened < '2000-01-01';")
         script, first = schema_script(connection), read_schema(connection)
     second = schema_of_script(script)
-    assert second.tables == first.tables and second.script == first.script
-    assert first.rows["singer"] and not any(second.rows.values())
+    assert second.tables == first.tables
+    assert second.script == first.script
+    assert first.rows["singer"]
+    assert not any(second.rows.values())
     assert first.digest != second.digest
 
 
@@ -102,8 +109,10 @@ def test_sqlite_keys_are_taken_over_with_what_they_forbid(tmp_path):
         )
     schema = with_sqlite_keys(schema_of_script("CREATE TABLE a (id BIGINT, code VARCHAR); CREATE TABLE b (a_id BIGINT, n BIGINT, gone BIGINT)"), path)
     a, b = schema.table("a"), schema.table("b")
-    assert a.keys == (("id",), ("code",)) and not a.column("code").nullable
-    assert b.primary_key == ("a_id", "n") and b.foreign_keys == (ForeignKey(("a_id",), "a", ("id",)),)
+    assert a.keys == (("id",), ("code",))
+    assert not a.column("code").nullable
+    assert b.primary_key == ("a_id", "n")
+    assert b.foreign_keys == (ForeignKey(("a_id",), "a", ("id",)),)
 
 
 # -- witnesses
@@ -136,7 +145,8 @@ def test_a_gold_with_joins_and_several_conditions_returns_rows():
 def test_like_values_hit_and_miss(pattern):
     asked = Condition(("t", "c"), "t", "like", (pattern,))
     hits = [holds(asked, value) for value in matching(pattern)]
-    assert any(hits) and not all(hits)
+    assert any(hits)
+    assert not all(hits)
 
 
 def test_the_same_item_gives_the_same_bytes_in_another_process():
@@ -177,8 +187,10 @@ def test_another_seed_gives_other_witnesses():
 )
 def test_a_near_miss_that_the_shipped_rows_may_forgive_is_told_apart(gold, near_miss):
     suite = suite_of(gold, candidates=30, patience=12)
-    assert suite.witnesses and answers(suite, gold) != answers(suite, near_miss)
-    assert len(suite.witnesses) <= 8 and suite.violations == 0
+    assert suite.witnesses
+    assert answers(suite, gold) != answers(suite, near_miss)
+    assert len(suite.witnesses) <= 8
+    assert suite.violations == 0
 
 
 def test_a_suite_counts_what_it_kills_and_names_what_it_does_not():
@@ -212,7 +224,8 @@ def test_a_gold_that_takes_any_value_is_judged_only_where_there_is_one():
 def test_writing_golds_are_judged_by_the_state_they_leave():
     gold = "UPDATE singer SET age = age + 1 WHERE country = 'France'"
     suite = suite_of(gold)
-    assert suite.killed == suite.killable > 5 and suite.discriminating
+    assert suite.killed == suite.killable > 5
+    assert suite.discriminating
 
 
 def test_a_gold_that_makes_a_view_is_judged_by_the_rows_of_the_view():
@@ -222,7 +235,9 @@ def test_a_gold_that_makes_a_view_is_judged_by_the_rows_of_the_view():
 
 def test_checks_enums_and_generated_columns_do_not_stop_a_suite():
     suite = suite_of("SELECT email FROM owner JOIN dog ON owner.id = owner_id WHERE temper = 'wild' AND weight > 99", STRICT)
-    assert suite.witnesses and suite.violations == 0 and suite.killed > 3
+    assert suite.witnesses
+    assert suite.violations == 0
+    assert suite.killed > 3
 
 
 @pytest.mark.parametrize(
@@ -243,7 +258,8 @@ def test_an_item_without_a_suite_says_why(gold, schema, words):
         # one row or none: even an unordered LIMIT has its own answer there
         assert all(len(rows) <= 1 for rows in answers(suite, "SELECT DISTINCT name FROM singer"))
         return
-    assert not suite.witnesses and words in suite.reason
+    assert not suite.witnesses
+    assert words in suite.reason
 
 
 def test_an_item_that_a_constant_answers_is_not_discriminating():
@@ -253,7 +269,8 @@ def test_an_item_that_a_constant_answers_is_not_discriminating():
 def test_other_golds_of_the_schema_are_told_apart_too():
     gold, other = "SELECT name FROM singer WHERE age > 30", "SELECT name FROM singer WHERE age > 30 OR age IS NULL"
     suite = build_suite(SCHEMA, gold, QUICK, others=[other, gold])
-    assert suite.discriminating and answers(suite, gold) != answers(suite, other)
+    assert suite.discriminating
+    assert answers(suite, gold) != answers(suite, other)
 
 
 def test_a_statement_that_never_ends_is_interrupted():
@@ -278,9 +295,11 @@ def test_a_kept_suite_comes_back_whole_and_a_damaged_one_not_at_all(tmp_path):
     (file,) = tmp_path.rglob("*.json")
     for damage in (file.read_bytes()[:-20], file.read_bytes().replace(b"INSERT", b"UPSERT"), b"\xff\xfe", b""):
         file.write_bytes(damage)
-        assert cache.get(key) is None and not file.exists()
+        assert cache.get(key) is None
+        assert not file.exists()
         cache.put(key, suite)
-    assert cache.damaged == 4 and cache.get(key) == suite
+    assert cache.damaged == 4
+    assert cache.get(key) == suite
 
 
 def test_an_entry_under_another_name_is_not_taken_for_its_own(tmp_path):
@@ -290,7 +309,8 @@ def test_an_entry_under_another_name_is_not_taken_for_its_own(tmp_path):
     target = tmp_path / "suites" / two[:2] / f"{two}.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     next(tmp_path.rglob(f"{one}.json")).rename(target)
-    assert cache.get(two) is None and cache.damaged == 1
+    assert cache.get(two) is None
+    assert cache.damaged == 1
 
 
 def test_keys_depend_on_schema_gold_settings_and_dialect():

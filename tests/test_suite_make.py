@@ -1,0 +1,83 @@
+# ruff: noqa: E501 -- a statement is read more easily on one line
+"""Suites made in sandboxed workers, and equivalent spellings that no suite may call wrong."""
+
+from __future__ import annotations
+
+import duckdb
+import pytest
+
+from benchmarks.speed.rewrites import REWRITES
+from benchmarks.speed.suite_false_alarms import rewritten, told_apart
+from benchmarks.speed.suite_items import SuiteItem
+from harness.records import Database, Item
+from harness.suite.cache import SuiteCache
+from harness.suite.distill import build_suite
+from harness.suite.make import item_key, make_suites
+from harness.suite.reading import schema_of_script
+from harness.suite.record import SuiteSettings
+from harness.suite.task import MakerOptions
+from tests.test_suite import SCHEMA
+
+QUICK = MakerOptions(settings=SuiteSettings(candidates=6, patience=3))
+GOLDS = (
+    "SELECT DISTINCT s.country FROM singer AS s JOIN concert AS c ON s.singer_id = c.singer_id WHERE c.year BETWEEN 2014 AND 2016",
+    "SELECT s.name FROM singer AS s WHERE s.singer_id IN (SELECT c.singer_id FROM concert AS c WHERE c.year = 2014 OR c.year = 2016)",
+    "SELECT country, COUNT(name), AVG(age) FROM singer WHERE age > 20 AND country <> 'France' GROUP BY country HAVING COUNT(*) > 1",
+    "SELECT country FROM singer GROUP BY country",
+    "SELECT name FROM singer UNION SELECT name FROM stadium",
+    "SELECT name, age FROM singer WHERE country IN ('France', 'Norway') ORDER BY age DESC LIMIT 2",
+    "SELECT COUNT(*) FROM concert",
+)
+
+
+def item(name: str, gold: str, script: str = SCHEMA) -> Item:
+    return Item(name, "?", script, (gold,), Database(key=f"key-{len(script)}", script=script))
+
+
+def test_suites_come_in_the_order_of_the_items_and_from_the_cache_the_second_time(tmp_path):
+    wanted = [item(str(i), gold) for i, gold in enumerate(GOLDS[:3])] + [item("broken", "SELECT 1", "CREATE TABL x")]
+    cache = SuiteCache(tmp_path)
+    first = list(make_suites(wanted, QUICK, cache, workers=1))
+    second = list(make_suites([wanted[2], wanted[0], item("new", GOLDS[6]), wanted[1]], QUICK, cache, workers=1))
+    assert [bool(s.witnesses) for s in first] == [True, True, True, False]
+    assert "does not load" in first[3].reason
+    assert (second[0], second[1], second[3]) == (first[2], first[0], first[1])
+    assert second[2].witnesses
+    assert (cache.hits, cache.misses) == (3, 5)
+
+
+def test_every_database_of_a_made_suite_loads_and_the_gold_answers(tmp_path):
+    (suite,) = make_suites([item("a", GOLDS[0])], QUICK, workers=1)
+    for script in suite.databases:
+        with duckdb.connect() as connection:
+            connection.execute(script)
+            assert connection.execute(GOLDS[0]).description
+
+
+def test_a_gold_that_eats_its_worker_costs_its_own_suite_only():
+    greedy = item("greedy", "SELECT len(range(CAST(1e10 AS BIGINT))) FROM singer")
+    suites = list(make_suites([greedy, item("b", GOLDS[0])], QUICK, workers=1))
+    assert suites[0].reason
+    assert suites[1].witnesses
+
+
+def test_a_dialect_changes_the_key_and_the_workers_do_not():
+    one = item("a", GOLDS[0])
+    assert item_key(one, QUICK) != item_key(one, MakerOptions(("sqlite",), QUICK.settings))
+    assert item_key(one, QUICK) == item_key(one, MakerOptions(settings=QUICK.settings, memory_bytes=2**29))
+
+
+@pytest.mark.parametrize("gold", GOLDS)
+def test_equivalent_spellings_are_never_told_apart(gold):
+    schema = schema_of_script(SCHEMA)
+    with duckdb.connect() as connection:
+        asked = SuiteItem("x", gold, schema, connection, ())
+        suite = build_suite(schema, gold, SuiteSettings(candidates=20, patience=8))
+        judged = list(told_apart(asked, suite))
+    assert suite.witnesses
+    assert len(judged) >= 2
+    assert [(kind, sql) for kind, sql, witness in judged if witness is not None] == []
+
+
+def test_the_golds_above_meet_most_rewrites():
+    assert len({kind for gold in GOLDS for kind, _ in rewritten(gold)}) >= 20 <= len(REWRITES)
