@@ -187,6 +187,16 @@ def test_runs_without_speed_machine_or_suite_are_shown_as_unknown(tmp_path):
     assert run["lucky"] is None
 
 
+def test_answers_made_elsewhere_are_not_credited_to_the_machine_that_scored_them(tmp_path):
+    facts = make_facts("foreign", "foreign", training=None, timings={"phases": {"score": 3.0}, "speed": None})
+    page = report([write_run(tmp_path, facts, make_items(20, 0.5, 1))], tmp_path / "out")
+    run = json.loads((page.parent / "summary.json").read_text())["runs"][0]
+
+    assert run["machine"] == ""
+    assert "Answered on" not in page.read_text(encoding="utf-8")
+    assert "machine gpu" in page.read_text(encoding="utf-8"), "the provenance still says where it was scored"
+
+
 def test_nothing_to_report_is_one_sentence(runs, tmp_path):
     with pytest.raises(HarnessError, match="no finished run"):
         report([], tmp_path)

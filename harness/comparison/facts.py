@@ -63,7 +63,12 @@ def experiment(run: Run) -> str:
 
 
 def machine(run: Run) -> str:
-    """The hardware in a few words, as `records.Machine.name` says it; empty where unknown."""
+    """The hardware that answered, in a few words; empty where unknown.
+
+    Answers made elsewhere were only scored on the machine that run.json names, which says nothing about their speed.
+    """
+    if not (speed(run) or section(run, "training")):
+        return ""
     facts = section(run, "machine")
     if facts.get("name"):
         return str(facts["name"])
