@@ -51,9 +51,13 @@ class Benchmark:
         """Digest of a split's items: equal digests mean the same questions, golds and tables."""
         return split_digest(self.items(split))
 
+    def has_training(self) -> bool:
+        """True where there is a training split apart from what is evaluated."""
+        return self.settings.evaluate == "test" and bool(self.settings.data or self._source("train"))
+
     def overlap(self) -> Overlap | None:
         """Test items that stand in the training split; None where there is no training split."""
-        if not self.settings.data and not self._source("train"):
+        if not self.has_training():
             return None
         return overlap(self.items("train"), self.items("test"))
 

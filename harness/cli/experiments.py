@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
 from harness import units
 from harness.cli.output import console, emit, progress, say
-from harness.cli.scoring import accuracy, outcomes
+from harness.cli.reading import write_report
+from harness.cli.scoring import accuracy
 from harness.config import Experiment, load_experiment
 from harness.evaluate.run import Evaluated, Evaluation, Hooks
 from harness.evaluate.training import train_experiment
+from harness.report.terminal import result_table
 from harness.store import load_items
 
 _SHOWN = 2000
@@ -52,20 +51,26 @@ def evaluate(path: Path, overrides: Sequence[str]) -> None:
     for evaluated in evaluation.all():
         found.append(evaluated)
         say(f"{evaluated.run.model}: {accuracy(evaluated.run.facts['totals'])}")
-    _print(experiment, found)
+    documents = [_document(evaluated) for evaluated in found]
+    console().print(result_table(documents, experiment.name))
     _show(found, experiment.eval.show)
-    emit({"runs": [_document(evaluated) for evaluated in found], "report": _report(experiment, found)})
+    emit({"runs": documents, "report": _report(experiment, found)})
 
 
 def _document(evaluated: Evaluated) -> dict[str, Any]:
     run = evaluated.run
     totals = run.facts["totals"]
+    low, high = totals["execution_accuracy_ci"] or (None, None)
     return {
         "run": run.id,
         "path": run.path,
         "model": run.model,
-        **{key: totals[key] for key in ("n", "scored", "unscorable", "execution_accuracy", "execution_accuracy_ci")},
+        **{key: totals[key] for key in ("n", "scored", "unscorable", "execution_accuracy")},
+        "ci_low": low,
+        "ci_high": high,
         "exact_match": totals["exact_match"],
+        "suite_accuracy": (totals["suite"] or {}).get("accuracy"),
+        "outcomes": totals["outcomes"],
         "output_tokens_per_second": _rate(evaluated),
         "reused": evaluated.reused,
     }
@@ -75,24 +80,6 @@ def _rate(evaluated: Evaluated) -> float | None:
     speed = evaluated.run.facts.get("timings", {}).get("speed") or {}
     seconds = speed.get("generate_seconds")
     return speed["output_tokens"] / seconds if seconds else None
-
-
-def _print(experiment: Experiment, found: Sequence[Evaluated]) -> None:
-    table = Table(title=experiment.name, title_justify="left")
-    table.add_column("model")
-    for column in ("exact match", "execution accuracy [95 %]", "output"):
-        table.add_column(column, justify="right")
-    table.add_column("outcomes", overflow="fold")
-    for evaluated in found:
-        totals = evaluated.run.facts["totals"]
-        table.add_row(
-            evaluated.run.model,
-            units.percent(totals["exact_match"]),
-            accuracy(totals),
-            units.rate(_rate(evaluated)),
-            outcomes(totals),
-        )
-    console().print(table)
 
 
 def _show(found: Sequence[Evaluated], count: int) -> None:
@@ -109,8 +96,8 @@ def _show(found: Sequence[Evaluated], count: int) -> None:
 
 
 def _report(experiment: Experiment, found: Sequence[Evaluated]) -> str | None:
-    if not experiment.eval.report or int(os.environ.get("RANK", "0")):
+    if not experiment.eval.report:
         return None
-    from harness.cli.reading import write_report
-
-    return str(write_report([evaluated.run.path for evaluated in found], None))
+    page = write_report([evaluated.run.path for evaluated in found], None)
+    say(f"report: {page}")
+    return str(page)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,14 @@ from harness import benchmark as benchmarks
 from harness import units
 from harness.cli.output import console, emit, progress, say
 from harness.config import load_score_command
+from harness.evaluate.judging import score_settings
 from harness.evaluate.predictions import read_predictions
 from harness.evaluate.scored import Scored, score_predictions
+from harness.scoring import FINDINGS, Audit
+from harness.scoring import audit as audit_items
+
+_NAMED = 5
+"""Unusable items shown with their reason, a kind."""
 
 
 def score(name: str, predictions: Path, overrides: Sequence[str], out: Path | None, *, allow_missing: bool) -> None:
@@ -74,3 +81,44 @@ def outcomes(totals: Mapping[str, Any]) -> str:
     """Outcomes with their counts, the most frequent first."""
     ranked = sorted(totals["outcomes"].items(), key=lambda pair: (-pair[1], pair[0]))
     return ", ".join(f"{name} {count}" for name, count in ranked)
+
+
+def audit(name: str, overrides: Sequence[str]) -> None:
+    """Audit the benchmark's gold side and print what was found."""
+    command = load_score_command(name, overrides)
+    benchmark = benchmarks.load(command.benchmark.name, command.benchmark.settings)
+    items = benchmark.items()
+    with progress("auditing") as tick:
+        found = audit_items(
+            items,
+            score_settings(command.score, benchmark),
+            benchmark.items("train") if benchmark.has_training() else None,
+            progress=lambda done: tick(done, len(items)),
+        )
+    _print_audit(benchmark.name, found)
+    overlap = benchmark.overlap()
+    emit(
+        {
+            "n": found.n,
+            "usable": found.usable,
+            "unusable": dict(found.unusable),
+            "unusable_ids": {reason: list(ids) for reason, ids in found.unusable_ids.items()},
+            "roads": dict(found.roads),
+            "findings": {name: len(ids) for name, ids in found.findings.items()},
+            "finding_ids": {name: list(ids) for name, ids in found.findings.items()},
+            "overlap": None if overlap is None else dataclasses.asdict(overlap),
+            "seconds": round(found.seconds, 3),
+        }
+    )
+
+
+def _print_audit(name: str, found: Audit) -> None:
+    say(f"{name}: {found.usable:,} of {units.plural(found.n, 'gold')} usable, in {units.duration(found.seconds)}")
+    for reason, ids in found.unusable_ids.items():
+        say(f"  unusable, {reason}: {len(ids)}")
+        for identity in list(ids)[:_NAMED]:
+            say(f"    {identity}: {found.reasons.get(identity, '')}")
+    for finding, ids in found.findings.items():
+        if ids:
+            say(f"  {finding}: {len(ids)} ({FINDINGS[finding]})")
+    say(f"  roads: {', '.join(f'{road} {count}' for road, count in found.roads.items())}")

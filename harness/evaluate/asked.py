@@ -63,11 +63,10 @@ class Asked:
             self._desk.give_back()
 
     def _rows(self, sql: str, database: Database) -> dict[str, Any]:
-        space = self._desk.lend(database)
-        if isinstance(space, ScriptSpace):
-            errors = space.load_script(database.script, self._settings.dialects)
-            if errors:
-                return _failed(f"The schema does not load: {errors[0]}")
+        space = self._desk.lend(database, (sql,))
+        error = self._loaded(space, database) if isinstance(space, ScriptSpace) else ""
+        if error:
+            return _failed(f"The schema does not load: {error}")
         if statement_kind(sql) is not Kind.READ:
             return _failed("The answer is no reading statement, so it was not run.")
         try:
@@ -76,6 +75,14 @@ class Asked:
             return _failed(reason_of(failure))
         rows = [[_plain(value) for value in row] for row in table.rows[:_ROWS_SHOWN]]
         return {"columns": list(table.columns), "rows": rows, "error": ""}
+
+    def _loaded(self, space: ScriptSpace, database: Database) -> str:
+        """Set the tables up; DuckDB's words where it cannot be done."""
+        try:
+            errors = space.load_script(database.script, self._settings.dialects)
+        except Failure as failure:
+            return reason_of(failure)
+        return errors[0] if errors else ""
 
 
 def _failed(reason: str) -> dict[str, Any]:

@@ -108,7 +108,7 @@ class Evaluation:
         with RunFolder(folder) as out:
             answered = self._answered(subject, digests["generation"], out, phases)
             totals = self._score(subject, answered.answers, out, phases)
-            timings = {"started": started, "phases": phases.seconds, "speed": _plain(answered.speed)}
+            timings: dict[str, Any] = {"started": started, "phases": phases.seconds, "speed": _plain(answered.speed)}
             timings |= {"answers_kept": answered.kept, "answers_from": answered.source}
             facts = self._facts(subject, digests, answered, totals)
             out.finish({"id": name, "timings": timings, **facts})
@@ -193,7 +193,7 @@ class Evaluation:
 
 def benchmark_facts(benchmark: benchmarks.Benchmark, items: Sequence[Item], digest: str) -> dict[str, Any]:
     """What `run.json` says about the questions."""
-    overlap = benchmark.overlap() if benchmark.settings.evaluate == "test" else None
+    overlap = benchmark.overlap()
     return {
         "name": benchmark.name,
         "split": benchmark.settings.evaluate,
