@@ -19,6 +19,7 @@ def build(folder: Path, seed: int = 0, tie: bool = True, template: str | None = 
 
     tokenizer = _tokenizer()
     tokenizer.chat_template = template
+    torch.set_num_threads(1)  # threads cost more than they give at this size, and wait on each other
     torch.manual_seed(seed)
     config = Gemma3TextConfig(
         vocab_size=len(tokenizer),

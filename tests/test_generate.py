@@ -1,0 +1,283 @@
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+import torch
+from tiny_model import build
+
+from harness.errors import ConfigError, DataError, DeviceError, ModelError
+from harness.generate.base import Request
+from harness.generate.local import TransformersGenerator
+from harness.generate.replay import ReplayGenerator
+from harness.generate.server import ServerGenerator
+from harness.generate.settings import DecodingSettings, ServerSettings
+from harness.model.load import load_base
+from harness.model.settings import ModelSettings
+
+WORDS = ["orders", "total", "customer", "id", "sum", "group", "each", "how"]
+REQUESTS = [Request(f"q{n}", ({"role": "user", "content": " ".join(WORDS[: n + 1])},)) for n in range(7)]
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory):
+    folder = build(tmp_path_factory.mktemp("base") / "tiny")
+    return load_base(ModelSettings(str(folder), precision="fp32", device="cpu"))
+
+
+def answers(loaded, requests=REQUESTS, **decoding):
+    generator = TransformersGenerator(loaded)
+    done = list(generator.generate(requests, DecodingSettings(**{"max_new_tokens": 12, **decoding})))
+    return {(g.id, g.sample): g for g in done}, generator
+
+
+# --- transformers
+
+
+def test_the_batch_does_not_change_an_answer(loaded):
+    alone, _ = answers(loaded, batch_size=1)
+    together, _ = answers(loaded, batch_size=8)
+    static, _ = answers(loaded, batch_size=3, cache="static")
+    assert alone == together == static
+    assert len(alone) == len(REQUESTS)
+    assert len({g.completion for g in alone.values()}) > 1
+
+
+def test_an_answer_is_the_greedy_choice_of_each_step(loaded):
+    ids = loaded.encode(REQUESTS[3].messages)
+    expected = list(ids)
+    with torch.inference_mode():
+        while len(expected) < len(ids) + 6:
+            expected.append(int(loaded.model(torch.tensor([expected])).logits[0, -1].argmax()))
+    found, _ = answers(loaded, [REQUESTS[3]], max_new_tokens=6)
+    text = loaded.tokenizer.decode(expected[len(ids) :], skip_special_tokens=True)
+    assert found["q3", 0].completion == text
+
+
+def test_tokens_are_counted_by_kind(loaded):
+    found, generator = answers(loaded, batch_size=4)
+    lengths = sorted((len(loaded.encode(r.messages)) for r in REQUESTS), reverse=True)
+    padding = sum(max(batch) * len(batch) - sum(batch) for batch in (lengths[:4], lengths[4:]))
+    speed = generator.speed()
+    assert speed.prompt_tokens == sum(lengths) == sum(g.prompt_tokens for g in found.values())
+    assert speed.padded_tokens == padding
+    assert speed.output_tokens == sum(g.output_tokens for g in found.values())
+    assert speed.generate_seconds == pytest.approx(speed.prefill_seconds + speed.decode_seconds)
+    assert 0 < speed.prefill_seconds < speed.generate_seconds
+    assert speed.peak_memory_bytes > 0
+    assert generator.facts["batch_size"] == 4
+    assert json.loads(json.dumps(generator.facts))["precision"] == "fp32"
+
+
+def test_a_stop_token_ends_an_answer_and_is_counted(loaded):
+    first = answers(loaded, [REQUESTS[0]], max_new_tokens=8)[0]["q0", 0]
+    assert (first.finished, first.output_tokens) == (False, 8)
+    ids = loaded.encode(REQUESTS[0].messages)
+    out = loaded.model.generate(torch.tensor([ids]), max_new_tokens=8, do_sample=False, eos_token_id=1)[0, len(ids) :]
+    third = out.tolist()[2]
+    place = out.tolist().index(third)
+    stop = loaded.tokenizer.convert_ids_to_tokens(third)
+    stopped = answers(loaded, [REQUESTS[0]], max_new_tokens=8, stop=(stop,))[0]["q0", 0]
+    assert (stopped.finished, stopped.output_tokens) == (True, place + 1)
+    assert first.completion.startswith(stopped.completion)
+
+
+def test_answers_come_batch_by_batch_with_progress(loaded, monkeypatch):
+    calls, told = [], []
+    real = loaded.model.generate
+    monkeypatch.setattr(loaded.model, "generate", lambda **how: (calls.append(len(how["input_ids"])), real(**how))[1])
+    stream = TransformersGenerator(loaded).generate(
+        REQUESTS, DecodingSettings(max_new_tokens=2, batch_size=3), lambda done, total: told.append((done, total))
+    )
+    next(stream)
+    assert calls == [3]
+    list(stream)
+    assert (calls, told) == ([3, 3, 1], [(3, 7), (6, 7), (7, 7)])
+
+
+def test_too_little_memory_halves_the_batch_and_says_so(loaded, monkeypatch):
+    real = loaded.model.generate
+    limit = 2
+
+    def small(**how):
+        if len(how["input_ids"]) > limit:
+            raise torch.OutOfMemoryError("out of memory")
+        return real(**how)
+
+    expected, _ = answers(loaded)
+    monkeypatch.setattr(loaded.model, "generate", small)
+    found, generator = answers(loaded, batch_size=8)
+    assert found == expected
+    assert generator.facts["notes"] == (
+        "memory did not suffice for batches of 7; went on with 3",
+        "memory did not suffice for batches of 3; went on with 1",
+    )
+    limit = 0
+    with pytest.raises(DeviceError, match="a single question"):
+        answers(loaded)
+
+
+def test_sampling_repeats_with_its_seed(loaded):
+    how = {"temperature": 1.5, "samples": 3, "max_new_tokens": 8}
+    first, _ = answers(loaded, seed=1, **how)
+    again, _ = answers(loaded, seed=1, **how)
+    other, _ = answers(loaded, seed=2, **how)
+    assert first == again
+    assert first != other
+    assert Counter(request for request, _ in first) == {r.id: 3 for r in REQUESTS}
+    with pytest.raises(ConfigError, match="same answer each time"):
+        answers(loaded, samples=2)
+
+
+# --- replay
+
+
+def test_replay_gives_back_what_a_file_holds(tmp_path):
+    rows = [{"id": 1, "completion": "a", "finished": False, "output_tokens": 3}, {"id": 2, "sql": "SELECT 1"}]
+    lines, table = tmp_path / "p.jsonl", tmp_path / "p.parquet"
+    lines.write_text("\n".join(map(json.dumps, rows)))
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist([{"id": "1", "completion": "a"}]), table)
+    asked = [Request("2", ()), Request("1", ())]
+    found = list(ReplayGenerator(lines).generate(asked, DecodingSettings()))
+    assert [(g.id, g.completion, g.finished, g.output_tokens) for g in found] == [
+        ("2", "SELECT 1", True, 0),
+        ("1", "a", False, 3),
+    ]
+    assert next(iter(ReplayGenerator(table).generate(asked[1:], DecodingSettings()))).completion == "a"
+    with pytest.raises(DataError, match="no answer for '3'"):
+        list(ReplayGenerator(lines).generate([Request("3", ())], DecodingSettings()))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"id": 1}', "row 1: an answer needs"),
+        ('{"id": 1, "sql": "a"}\n{"id": 1, "sql": "b"}', "row 2: a second answer for '1'"),
+        ("[1]", "line 1 is no JSON object"),
+        ("{", "cannot be read"),
+    ],
+)
+def test_a_bad_answer_file_is_told(tmp_path, text, message):
+    (tmp_path / "p.jsonl").write_text(text)
+    with pytest.raises(DataError, match=message):
+        ReplayGenerator(tmp_path / "p.jsonl")
+
+
+# --- server
+
+
+class _Double(BaseHTTPRequestHandler):
+    """A server that answers with the question, and fails as `plan` says."""
+
+    def log_message(self, *args):
+        pass
+
+    def do_GET(self):
+        self._reply(200, {"data": [{"id": name} for name in self.server.models]})
+
+    def do_POST(self):
+        server = self.server
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        with server.lock:
+            server.bodies.append(body)
+            server.keys.append(self.headers.get("Authorization"))
+            code = server.plan.pop(0) if server.plan else 200
+            server.flying += 1
+            server.most = max(server.most, server.flying)
+        server.gate.wait(timeout=0.05)
+        with server.lock:
+            server.flying -= 1
+        message = {"content": "SELECT " + body["messages"][-1]["content"]}
+        done = {"choices": [{"message": message, "finish_reason": "length" if body["max_tokens"] < 5 else "stop"}]}
+        self._reply(
+            code, {**done, "usage": {"prompt_tokens": 7, "completion_tokens": 4}} if code == 200 else {"e": "bad"}
+        )
+
+    def _reply(self, code, value):
+        blob = json.dumps(value).encode()
+        self.send_response(code)
+        self.send_header("Content-Length", str(len(blob)))
+        self.send_header("Retry-After", "0")
+        self.end_headers()
+        self.wfile.write(blob)
+
+
+@pytest.fixture
+def double(monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Double)
+    server.models, server.plan, server.bodies, server.keys = ["tiny"], [], [], []
+    server.lock, server.gate, server.flying, server.most = threading.Lock(), threading.Event(), 0, 0
+    server.url = f"http://127.0.0.1:{server.server_port}/v1"
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_server_is_asked_several_at_a_time(double):
+    generator = ServerGenerator(ServerSettings(double.url, concurrency=3))
+    told = []
+    found = list(generator.generate(REQUESTS, DecodingSettings(), lambda done, total: told.append((done, total))))
+    assert {g.id: g.completion for g in found} == {r.id: "SELECT " + r.messages[-1]["content"] for r in REQUESTS}
+    assert 1 < double.most <= 3
+    assert told[-1] == (7, 7)
+    speed = generator.speed()
+    assert (speed.prompt_tokens, speed.output_tokens) == (49, 28)
+    assert speed.generate_seconds > 0
+    assert {body["model"] for body in double.bodies} == {"tiny"}
+    assert not next(iter(generator.generate(REQUESTS[:1], DecodingSettings(max_new_tokens=2)))).finished
+
+
+def test_the_key_comes_from_the_environment_and_stays_out_of_the_record(double, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    generator = ServerGenerator(ServerSettings(double.url, model="m"))
+    list(generator.generate(REQUESTS[:1], DecodingSettings()))
+    assert double.keys == ["Bearer secret"]
+    assert "secret" not in json.dumps(generator.facts)
+
+
+def test_a_busy_server_is_asked_again_and_a_refusal_is_told(double):
+    generator = ServerGenerator(ServerSettings(double.url, retries=2))
+    double.plan[:] = [503, 429]
+    assert len(list(generator.generate(REQUESTS[:1], DecodingSettings()))) == 1
+    assert len(double.bodies) == 3
+    for plan, message in (
+        ([503] * 3, "refuses the request .503"),
+        ([400], r"refuses the request \(400: .*bad"),
+        ([401], "OPENAI_API_KEY"),
+    ):
+        double.plan[:] = plan
+        with pytest.raises(ModelError, match=message):
+            list(generator.generate(REQUESTS[:1], DecodingSettings()))
+
+
+def test_samples_are_asked_with_seeds_of_their_own(double):
+    generator = ServerGenerator(ServerSettings(double.url))
+    found = list(generator.generate(REQUESTS[:2], DecodingSettings(samples=2, temperature=0.5, seed=10)))
+    assert sorted((g.id, g.sample) for g in found) == [("q0", 0), ("q0", 1), ("q1", 0), ("q1", 1)]
+    assert sorted(body["seed"] for body in double.bodies) == [10, 10, 11, 11]
+
+
+def test_a_server_that_is_not_there_or_has_several_models_is_told(double):
+    double.models = ["a", "b"]
+    with pytest.raises(ModelError, match="serves a, b; name one"):
+        ServerGenerator(ServerSettings(double.url))
+    with pytest.raises(ModelError, match="does not answer"):
+        ServerGenerator(ServerSettings("http://127.0.0.1:9/v1", retries=0))
+
+
+def test_replay_and_server_need_no_torch():
+    import subprocess
+    import sys
+
+    rooms = "harness.generate.replay, harness.generate.server, harness.trainer.result"
+    code = f"import sys, {rooms}; assert 'torch' not in sys.modules"
+    root = Path(__file__).resolve().parent.parent
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
