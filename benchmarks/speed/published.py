@@ -1,4 +1,4 @@
-"""Spider, and two published systems' answers to its dev split: `../shared/data` beside the checkout, or $SHARED_DATA."""
+"""Spider, and two published systems' answers to its dev set: `../shared/data` by the checkout, or $SHARED_DATA."""
 
 from __future__ import annotations
 

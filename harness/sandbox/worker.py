@@ -34,6 +34,8 @@ from harness.sandbox.watchdog import Watchdog
 
 _FLUSH_REPLIES = 16
 _FLUSH_SECONDS = 0.02
+_JOBS_A_LIFE = 20_000
+"""Then a fresh worker takes over: DuckDB and the parse caches keep about two kilobytes a job."""
 READY = -2
 """Number of the reply that says the worker is ready."""
 
@@ -91,6 +93,7 @@ class _Absent:
 
 def serve(task: Task, watchdog: Watchdog, incoming: int, output: _Output) -> None:
     """Answer jobs until the input ends or one leaves the process unfit to go on."""
+    answered = 0
     while True:
         output.flush()
         frame = read_frame(incoming)
@@ -104,6 +107,9 @@ def serve(task: Task, watchdog: Watchdog, incoming: int, output: _Output) -> Non
 
             body, blob = task.answer(payload, partial if alone else None)
             watchdog.end()
+            answered += 1
+            if answered >= _JOBS_A_LIFE:
+                body["retire"] = True
             retire = bool(body.get("retire"))
             output.add(pack_reply(number, body, blob), now=retire)
             if retire:
