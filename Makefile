@@ -56,7 +56,7 @@ check: test  ## the same as test
 
 lock: $(READY)  ## write constraints.txt from what is installed
 	@$(BIN)/python -m pip freeze --exclude-editable --exclude harness \
-		| sed -E '/ @ /d; /^(nvidia|cuda|triton)/d; s/\+[a-z0-9.]+$$//' > constraints.tmp
+		| sed -E "/ @ /d; /^(nvidia-|cuda-|triton=)/{/^nvidia-ml-py/!d}; s/\\+[a-z0-9.]+$$$$//" > constraints.tmp
 	@mv constraints.tmp constraints.txt
 
 clean:  ## remove caches and what runs made; keeps .venv and reports/published
