@@ -93,6 +93,28 @@ def test_keys_are_implied_by_names_and_never_over_declared_ones():
     assert schema.table("town").foreign_keys == (ForeignKey(("code",), "countries", ("code",), implied=True),)
 
 
+def test_shipped_rows_break_an_implied_key_or_show_one_that_no_name_tells():
+    tables = (
+        "CREATE TABLE airports (code VARCHAR PRIMARY KEY); CREATE TABLE airlines (uid INT PRIMARY KEY);"
+        "CREATE TABLE flights (airline INT, source VARCHAR, note VARCHAR);"
+    )
+    rows = "INSERT INTO airports VALUES ('APG'), ('ASY'), ('ATO'); INSERT INTO airlines VALUES (1), (2);"
+    flown = "INSERT INTO flights VALUES (1, 'APG', 'x'), (7, 'ASY', 'y'), (2, 'ATO', 'z');"
+    keys = {k.columns[0]: k for k in schema_of_script(tables + rows + flown).table("flights").foreign_keys}
+    assert keys["airline"].loose
+    assert keys["source"] == ForeignKey(("source",), "airports", ("code",), implied=True)
+    assert set(keys) == {"airline", "source"}
+    assert not schema_of_script(tables).table("flights").foreign_keys[0].loose
+
+
+def test_a_join_that_an_implied_key_makes_redundant_is_not_told_apart():
+    script = "CREATE TABLE singer (singer_id INT, name VARCHAR); CREATE TABLE concert (id INT, singer_id INT NOT NULL)"
+    gold = "SELECT COUNT(DISTINCT singer_id) FROM concert"
+    joined = "SELECT COUNT(DISTINCT c.singer_id) FROM concert c JOIN singer s ON s.singer_id = c.singer_id"
+    suite = suite_of(gold, script, candidates=20, patience=20)
+    assert answers(suite, gold) == answers(suite, joined) != []
+
+
 def test_parents_come_first_even_when_made_last_and_circles_keep_their_order():
     tables = schema_of_script(STRICT).tables
     assert [t.name for t in parents_first(tables[::-1])] == ["owner", "dog", "visit"]

@@ -26,7 +26,7 @@ class Recipe:
     """Share of cells at or near a constant of the gold, where there is one."""
     nulls: float = 0.05
     unmatched: float = 0.1
-    """Share of undeclared child keys without a parent."""
+    """Share of loose child keys without a parent."""
     wide: bool = False
     """Numbers and dates that never repeat."""
     skew: bool = False
@@ -172,7 +172,7 @@ class Builder:
         parent = self.rows.get(key.table.lower(), [])
         if not parent and not key.implied and key.table.lower() == cell[0]:
             return None
-        if parent and not (key.implied and self.rng.random() < self.recipe.unmatched):
+        if parent and not (key.loose and self.rng.random() < self.recipe.unmatched):
             row = parent[min(self.rng.randrange(len(parent)), self.rng.randrange(len(parent)))]
             return row[key.parent_columns[0]]
         return self.draw(cell, column)
@@ -188,7 +188,7 @@ class Builder:
         """Make sure every declared parent is there; a multi-column key takes over an existing parent's values."""
         for key in table.foreign_keys:
             values = [row.get(c) for c in key.columns]
-            if key.implied or None in values:
+            if key.loose or None in values:
                 continue
             parent_name = key.table.lower()
             if parent_name not in self._tables:
@@ -202,8 +202,17 @@ class Builder:
                 if self._is_free(table, row):
                     continue
                 return False
-            if parent_name == table.name.lower() or self.add(parent_name, asked, depth + 1) is None:
+            made = parent_name != table.name.lower() and self.add(parent_name, asked, depth + 1) is not None
+            if not made and not (key.implied and self._let_go(table, row, key)):
                 return False
+        return True
+
+    def _let_go(self, table: Table, row: Row, key: ForeignKey) -> bool:
+        """Make an undeclared key NULL whose parent cannot be made; False where it may not be."""
+        column = table.column(key.columns[0])
+        if column is None or not column.nullable or key.columns[0] in table.implied_key:
+            return False
+        row[key.columns[0]] = None
         return True
 
     def _has(self, table_name: str, asked: Row) -> bool:

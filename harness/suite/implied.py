@@ -1,19 +1,80 @@
 """Keys that column names imply: most schemas shipped inline declare none, yet `singer_id` in `concert` names a singer.
 
-Implied keys steer which rows are made; nothing enforces them.
+The shipped rows have a say: a key that they break is loose, and a column whose values all name rows of another table is
+taken for a key whatever it is called. Witnesses keep implied keys, since people write joins that take them for granted.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
-from harness.suite.schema import Column, ForeignKey, Table, type_family
+from harness.suite.schema import Column, ForeignKey, Table, quote, type_family
 
 
 def with_implied_keys(tables: list[Table]) -> list[Table]:
     """The tables with the keys their column names imply, where none were declared."""
     keyed = [t if t.primary_key else replace(t, implied_key=_implied_key(t)) for t in tables]
     return [_with_implied(t, keyed) for t in keyed]
+
+
+Fetch = Callable[[str], list[tuple[Any, ...]]]
+"""Runs a query on the database that holds the shipped rows."""
+
+
+def with_evidence(tables: list[Table], fetch: Fetch) -> list[Table]:
+    """The tables with implied keys marked loose where the shipped rows break them, and with keys the rows alone show."""
+    parents = []
+    for table in tables:
+        key = table.primary_key or table.implied_key
+        if len(key) == 1:
+            rows = fetch(f"SELECT DISTINCT {quote(key[0])} FROM {table.qualified} LIMIT {_MOST}")
+            parents.append((table, key[0], {value for (value,) in rows if value is not None}))
+    return [replace(t, foreign_keys=tuple(_judged(t, parents, fetch))) for t in tables]
+
+
+_Parents = list[tuple[Table, str, set[Any]]]
+
+
+def _judged(table: Table, parents: _Parents, fetch: Fetch) -> list[ForeignKey]:
+    values = {
+        c.name.lower(): [v for (v,) in fetch(_sample(table, c)) if v is not None]
+        for c in table.columns
+        if type_family(c.type) in ("integer", "text")
+    }
+    kept = [
+        key if not key.implied else replace(key, loose=not _included(values.get(key.columns[0], []), key, parents))
+        for key in table.foreign_keys
+    ]
+    known = {c for key in kept for c in key.columns} | set(table.primary_key if len(table.primary_key) == 1 else ())
+    for column in table.columns:
+        name = column.name.lower()
+        found = values.get(name, [])
+        if name in known or name in table.implied_key or len(found) < _FEWEST or not _telling(found):
+            continue
+        homes = [(p, k) for p, k, ids in parents if p.name != table.name and ids.issuperset(found)]
+        if len(homes) == 1:
+            kept.append(ForeignKey((name,), homes[0][0].name, (homes[0][1],), implied=True))
+    return kept
+
+
+_FEWEST = 3
+_MOST = 20_000
+
+
+def _sample(table: Table, column: Column) -> str:
+    return f"SELECT DISTINCT {quote(column.name)} FROM {table.qualified} LIMIT {_MOST}"
+
+
+def _telling(values: list[Any]) -> bool:
+    """False for small whole numbers, which lie among the identifiers of any table by chance."""
+    return all(isinstance(v, str) or (isinstance(v, int) and v >= 100) for v in values)
+
+
+def _included(values: list[Any], key: ForeignKey, parents: _Parents) -> bool:
+    ids = next((ids for p, k, ids in parents if p.name == key.table and k == key.parent_columns[0]), set())
+    return not ids or ids.issuperset(values)
 
 
 def _stems(name: str) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import duckdb
 
-from harness.suite.implied import with_implied_keys
+from harness.suite.implied import with_evidence, with_implied_keys
 from harness.suite.schema import Column, ForeignKey, Schema, Table, parents_first, quote
 
 SHIPPED_ROWS = 200
@@ -25,6 +25,7 @@ def read_schema(connection: duckdb.DuckDBPyConnection) -> Schema:
         qualified = quote(name) if schema_name == "main" else f"{quote(schema_name)}.{quote(name)}"
         tables.append(_table(connection, key, qualified, columns.get(key, ())))
     tables = with_implied_keys(tables)
+    tables = with_evidence(tables, lambda sql: _fetch(connection, sql))
     rows = {t.name.lower(): tuple(_shipped(connection, t)) for t in tables}
     return Schema(schema_script(connection), tuple(parents_first(tables)), rows)
 

@@ -32,6 +32,9 @@ class ForeignKey:
     table: str
     parent_columns: tuple[str, ...]
     implied: bool = False
+    """Told by the column's name alone; witnesses keep it all the same, as people take it for granted ..."""
+    loose: bool = False
+    """... unless the shipped rows break it: then children without a parent may stand."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
-from harness.suite.implied import with_implied_keys
+from harness.suite.implied import with_evidence, with_implied_keys
 from harness.suite.schema import ForeignKey, Schema, Table, parents_first, quote
 
 
@@ -18,9 +18,10 @@ def with_sqlite_keys(schema: Schema, path: str | Path) -> Schema:
     source = sqlite3.connect(f"{Path(path).resolve().as_uri()}?mode=ro&immutable=1", uri=True)
     try:
         bare = [_with_keys(source, table, schema) for table in schema.tables]
+        tables = with_evidence(with_implied_keys(bare), lambda sql: source.execute(sql).fetchall())
     finally:
         source.close()
-    return replace(schema, tables=tuple(parents_first(with_implied_keys(bare))))
+    return replace(schema, tables=tuple(parents_first(tables)))
 
 
 def _with_keys(source: sqlite3.Connection, table: Table, schema: Schema) -> Table:

@@ -253,7 +253,7 @@ def _is_operand(scope: Scope) -> bool:
 
 def _is_needed(schema: Schema, name: str) -> bool:
     return any(
-        not key.implied and key.table.lower() == name and t.name.lower() != name
+        not key.loose and key.table.lower() == name and t.name.lower() != name
         for t in schema.tables
         for key in t.foreign_keys
     )
