@@ -9,11 +9,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-import typer
-
 from harness.cli.commands import app
 from harness.cli.output import say
 from harness.errors import HarnessError
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, which typer gives back as a value."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -28,13 +29,12 @@ def status(arguments: Sequence[str]) -> int:
     except HarnessError as error:
         say(f"harness: {error}")
         return 1
-    except (KeyboardInterrupt, typer.Abort):
-        say("harness: interrupted; what was done is kept, and the same command continues from it.")
-        return 130
     except Exception as error:
         # wrong usage: typer carries a click of its own, whose exceptions have no public name
         if not hasattr(error, "show"):
             raise
         error.show()
         return 2
+    if code == INTERRUPTED:
+        say("harness: interrupted; what was done is kept, and the same command continues from it.")
     return code if isinstance(code, int) else 0
