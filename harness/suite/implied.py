@@ -24,7 +24,7 @@ Fetch = Callable[[str], list[tuple[Any, ...]]]
 
 
 def with_evidence(tables: list[Table], fetch: Fetch) -> list[Table]:
-    """The tables with implied keys marked loose where the shipped rows break them, and with keys the rows alone show."""
+    """The tables with implied keys marked loose where the shipped rows break them, and with keys rows alone show."""
     parents = []
     for table in tables:
         key = table.primary_key or table.implied_key
