@@ -77,7 +77,10 @@ def _checkpoint_or_folder(name: str, out: Path) -> Subject:
     if (folder / "config.json").is_file():
         return Subject(folder.resolve().name, "whole", folder)
     known = ", ".join(["base", *checkpoints]) + (", final, merged" if find_result(out) else "")
-    raise ModelError(f"'{name}' is no model of this experiment ({known}) and no folder with an adapter or a model.")
+    advice = "" if checkpoints else "; checkpoints come with `harness train`"
+    raise ModelError(
+        f"'{name}' is no model of this experiment ({known}) and no folder with an adapter or model{advice}."
+    )
 
 
 def _of_checkpoint(checkpoint: Checkpoint, out: Path) -> Subject:
