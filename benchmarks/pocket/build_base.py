@@ -8,6 +8,7 @@ as QLoRA does, costs it nothing. Needs torch, transformers and tokenizers; a GPU
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import multiprocessing as mp
@@ -16,14 +17,13 @@ import time
 from pathlib import Path
 from random import Random
 
+import corpus
 import numpy as np
+import tokenizer as vocabulary
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812 - its usual name
 from tokenizers import Tokenizer
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig, PreTrainedTokenizerFast
-
-import corpus
-import tokenizer as vocabulary
 
 ROW = 512
 STATEMENT = 1 << 15
@@ -49,7 +49,7 @@ def round_nf4(weight: torch.Tensor) -> torch.Tensor:
     scale = blocks.abs().amax(1, keepdim=True).clamp_min(1e-8)
     x = blocks / scale
     rounded = torch.full_like(x, NF4[0])
-    for low, high in zip(NF4, NF4[1:], strict=False):
+    for low, high in itertools.pairwise(NF4):
         rounded = rounded + (high - low) * (x > (low + high) / 2).to(x.dtype)
     return weight + ((rounded * scale).reshape(weight.shape) - weight).detach()
 
@@ -71,7 +71,7 @@ def make_rows(docs: list[list[corpus.Segment]], tokenizer: Tokenizer) -> np.ndar
         for _, kind in doc:
             mark = STATEMENT if kind else 0
             out += [i | mark for i in next(ids).ids]
-        out = (out + [1])[: ROW + 1]
+        out = ([*out, 1])[: ROW + 1]
         row[: len(out)] = out
     return rows
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from random import Random
 
-import shapes_joins  # noqa: F401  (registers its shapes)
+import shapes_joins
 import shapes_more  # noqa: F401  (registers its shapes)
 from corpus_phrases import BOOK
 from corpus_words import ADJECTIVES, DATES, MEASURES, NOUNS, TRAITS, invented

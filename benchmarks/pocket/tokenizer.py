@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import chain
 
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-
 from corpus_words import FUNCTION_WORDS
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 SPECIAL = ("<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>")
 """In Gemma's order; ids 0 to 5."""
