@@ -25,6 +25,7 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from tokenizers import Tokenizer
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig, PreTrainedTokenizerFast
 
+STARTED = time.time()
 ROW = 512
 STATEMENT = 1 << 15
 """Set on a token id: it belongs to a statement (full weight in the loss)."""
@@ -80,6 +81,7 @@ def produce(seed: int, tokenizer_file: str, queue: mp.Queue) -> None:
     """A worker: rows of random documents for ever."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     r, tokenizer = Random(seed), Tokenizer.from_file(tokenizer_file)
+    corpus.know_pieces(tokenizer.get_vocab())
     while True:
         queue.put(make_rows([corpus.document(r) for _ in range(256)], tokenizer))
 
@@ -147,10 +149,10 @@ def build_tokenizer(folder: Path, documents: int, kept: Path | None) -> Tokenize
     return made
 
 
-def learning_rate(progress: float, step: int, peak: float) -> float:
-    """Linear warm-up over 100 steps, level, then down to nothing over the last 60 % of the time."""
+def learning_rate(progress: float, step: int, peak: float, warmup: int) -> float:
+    """Linear warm-up, level, then down to nothing over the last 60 % of the time."""
     fall = 1.0 if progress < 0.4 else 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - 0.4) / 0.6)))
-    return peak * min(1.0, (step + 1) / 100) * fall
+    return peak * min(1.0, (step + 1) / warmup) * fall
 
 
 def train(model: Gemma3ForCausalLM, pool: Pool, args: argparse.Namespace, device: str) -> dict[str, float]:
@@ -181,8 +183,10 @@ def train(model: Gemma3ForCausalLM, pool: Pool, args: argparse.Namespace, device
         step_loss = loss_of
         step(0.0)
     begun, steps, told, smooth = time.time(), 0, 0.0, None
+    if args.until:
+        args.seconds = max(1.0, args.until - (begun - STARTED))
     while (elapsed := time.time() - begun) < args.seconds and steps < args.steps:
-        bare = step(learning_rate(max(elapsed / args.seconds, steps / args.steps), steps, args.lr))
+        bare = step(learning_rate(max(elapsed / args.seconds, steps / args.steps), steps, args.lr, args.warmup))
         steps += 1
         if steps % 10 == 0:
             pool.refill()
@@ -217,9 +221,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent / "base")
     parser.add_argument("--seconds", type=float, default=270)
+    parser.add_argument("--until", type=float, help="instead of --seconds: training ends this long after the start")
+    parser.add_argument("--init", type=Path, help="a model folder to go on from; without it, a random start")
     parser.add_argument("--steps", type=int, default=10**9)
     parser.add_argument("--rows", type=int, default=128, help="rows of 512 tokens a step")
     parser.add_argument("--lr", type=float, default=2.5e-3)
+    parser.add_argument("--warmup", type=int, default=100, help="steps of rising learning rate")
     parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 1))
     parser.add_argument("--pool", type=int, default=1_600_000)
     parser.add_argument("--tokenizer-documents", type=int, default=12_000)
@@ -230,17 +237,21 @@ def main() -> None:
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(args.seed)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     begun = time.time()
     tokenizer = build_tokenizer(args.out, args.tokenizer_documents, args.tokenizer)
     print(f"tokenizer of {tokenizer.get_vocab_size()} entries in {time.time() - begun:.1f} s", flush=True)
-    context = mp.get_context("spawn")
+    context = mp.get_context("fork")  # before CUDA is touched; the workers need no torch
     queue = context.Queue(maxsize=400)
     workers = [context.Process(target=produce, args=(args.seed * 1000 + i, str(args.out / "tokenizer.json"), queue), daemon=True)
                for i in range(args.workers)]
     for worker in workers:
         worker.start()
-    model = Gemma3ForCausalLM(config(tokenizer.get_vocab_size())).to(device)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    corpus.know_pieces(tokenizer.get_vocab())
+    model = Gemma3ForCausalLM(config(tokenizer.get_vocab_size()))
+    if args.init:
+        model = Gemma3ForCausalLM.from_pretrained(args.init, dtype=torch.float32)
+    model.to(device)
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.Linear) and name != "lm_head":
             module.__class__ = RoundedLinear

@@ -1,8 +1,8 @@
 """Endless text for the base model: random schemas, statements over them and what the statements mean.
 
-Two kinds of document, neither in the benchmark's format: *notes* (a schema in one of five notations, then lines that
-ask and answer, or answer and explain) and *dumps* (a script of CREATE TABLE, INSERT and bare statements, no question).
-No table of the benchmark occurs; chat turns and the prompt's tags never do.
+A document is a schema (in one of five short notations or as a script of CREATE TABLE and INSERT), then several
+statements over it, each with a question set off in one of many ways, or with an explanation after it, or bare.
+No table of the benchmark occurs; chat turns, the prompt's tags and its instruction never do.
 """
 
 from __future__ import annotations
@@ -12,7 +12,22 @@ from random import Random
 import shapes_joins
 import shapes_more  # noqa: F401  (registers its shapes)
 from corpus_phrases import BOOK
-from corpus_words import ADJECTIVES, DATES, MEASURES, NOUNS, TRAITS, invented
+from corpus_words import (
+    ADJECTIVES,
+    DATES,
+    FILLERS,
+    FUNCTION_WORDS,
+    LEADS,
+    MARKS,
+    MEASURES,
+    NOUNS,
+    ORDERS,
+    PIECES,
+    PREPOSITIONS,
+    REPLIES,
+    TRAITS,
+    invented,
+)
 from generate import read_domains
 from schema import Column, Schema, Table, literal, sample, shown, singular
 from shapes import SHAPES, Shape
@@ -23,8 +38,15 @@ Segment = tuple[str, int]
 
 BANNED = {w for _, _, _, tables in read_domains() for t in tables for w in (t.name, *singular(t.name).split("_"))}
 PLAIN_NOUNS = [n for n in NOUNS if n not in BANNED and not n.endswith("s")]
+TAGGED = 0.3
+"""Share of documents whose questions stand in tags, unanswered: no answer in the benchmark's manner is ever seen."""
 NAMES = sorted(SHAPES)
 WEIGHTS = [SHAPES[n][2] for n in NAMES]
+
+
+def know_pieces(vocabulary: dict[str, int]) -> None:
+    """Lets invented words be made of the tokenizer's own letter groups."""
+    PIECES[:] = sorted(p for p in vocabulary if p.isascii() and p.isalpha() and p.islower() and len(p) < 7)
 
 
 def plural(word: str) -> str:
@@ -68,10 +90,13 @@ def values(r: Random) -> list[str]:
 def compound(r: Random, base: str) -> str:
     """A column name: the bare word, or with a word before it."""
     roll = r.random()
-    if roll < 0.45:
+    if roll < 0.35:
         return base
-    if roll < 0.8:
+    if roll < 0.62:
         return f"{r.choice((r.choice(ADJECTIVES), noun(r), noun(r)))}_{base}"
+    if roll < 0.76:
+        tail = f"_{noun(r)}" if r.random() < 0.3 else ""
+        return f"{r.choice((invented(r), noun(r), base))}_{r.choice(PREPOSITIONS)}{tail}"
     return noun(r)
 
 
@@ -179,8 +204,61 @@ def dump(r: Random, s: Schema) -> str:
     return gap.join(out) + "\n"
 
 
-ASK = (("-- ", "\n", ";\n"), ("Q: ", "\nA: ", ";\n"), ("/* ", " */ ", ";\n"), ("", " => ", "\n"), ("ask: ", "\nsql: ", ";\n\n"))
 TELL = (("", ";\n-- ", "\n"), ("sql: ", "\nmeans: ", "\n"), ("> ", " : ", "\n"))
+
+
+def asking(r: Random) -> tuple[str, str, str]:
+    """How a document sets off questions from statements: (before the question, between, after the statement).
+
+    Questions in tags stand in lists without answers, as in a form: there the end is empty.
+    """
+    mark, reply = (r.choice(MARKS), r.choice(REPLIES)) if r.random() < 0.7 else (invented(r), invented(r))
+    case = r.choice((str, str.capitalize, str.lower))
+    mark, reply, gap = case(mark), case(reply), r.choice(("\n", "\n", "\n\n", " "))
+    style = 2 if r.random() < TAGGED else r.choice((0, 1, 3, 4, 5, 6, 7))
+    if style == 0:
+        return "-- ", "\n", ";\n"
+    if style == 1:
+        return f"/* {mark}: " if gap == " " else "/* ", " */" + gap, ";\n"
+    if style == 2:
+        return f"<{mark}>" + gap.strip(" "), f"{gap.strip(' ')}</{mark}>{gap}", ""
+    if style == 3:
+        return f"### {mark}\n", f"\n\n### {reply}\n", ";\n\n"
+    if style == 4:
+        return "", r.choice((" => ", "\n", "\n\n", "\n> ", " | ")), r.choice((";\n", "\n"))
+    if style == 5:
+        return f"[{mark}] ", f"{gap}[{reply}] ", ";\n"
+    if style == 6:
+        return f"{mark}\n\n", f"\n\n{reply}\n\n", ";\n\n"
+    return f"{mark}: ", f"{gap}{reply}: ", r.choice((";\n", ";\n\n", "\n"))
+
+
+def preamble(r: Random) -> str:
+    """Now and then a line of words before or after the schema, which mean nothing."""
+    if r.random() < 0.6:
+        return ""
+    pools = (FUNCTION_WORDS, FUNCTION_WORDS, PLAIN_NOUNS, ADJECTIVES, FILLERS, MARKS, REPLIES, TRAITS)
+    words = [r.choice(r.choice(pools)) if r.random() < 0.85 else invented(r) for _ in range(r.randint(2, 16))]
+    start, mark, gap = r.choice(("", "# ", "-- ")), r.choice((".", ":", ",", "")), r.choice(("\n", "\n\n"))
+    return start + " ".join(words).capitalize() + mark + gap
+
+
+def loosened(r: Random, question: str, writes: bool) -> str:
+    """The question as different people would type it: a lead, a word lost or put in, capitals, a mark at the end."""
+    question = question[0].lower() + question[1:]
+    if r.random() < 0.5:
+        question = f"{r.choice(ORDERS if writes else LEADS)} {question}"
+    if r.random() < 0.25:
+        words = question.split(" ")
+        at = r.randrange(len(words))
+        if words[at] in FUNCTION_WORDS[:4]:
+            del words[at]
+        elif r.random() < 0.5:
+            words.insert(at, r.choice(FILLERS))
+        question = " ".join(words)
+    if r.random() < 0.6:
+        question = question[0].upper() + question[1:]
+    return question + r.choice(("", "", "?", ".", "."))
 
 
 def statement(r: Random, s: Schema) -> Shape | None:
@@ -197,10 +275,11 @@ def statement(r: Random, s: Schema) -> Shape | None:
 def document(r: Random, budget: int = 1480) -> list[Segment]:
     """One document of about `budget` characters."""
     s = schema(r)
-    bare = r.random() < 0.2
-    out: list[Segment] = [(dump(r, s) if bare else notation(r, s), 0)]
-    told = not bare and r.random() < 0.15
-    before, middle, end = r.choice(TELL if told else ASK)
+    roll = r.random()
+    bare, told = roll < 0.06, 0.06 <= roll < 0.13
+    written = dump(r, s) if bare or r.random() < 0.45 else notation(r, s)
+    out: list[Segment] = [(preamble(r) + written + preamble(r), 0)]
+    before, middle, end = r.choice(TELL) if told else asking(r)
     length = len(out[0][0])
     while length < budget:
         shape = statement(r, s)
@@ -208,14 +287,13 @@ def document(r: Random, budget: int = 1480) -> list[Segment]:
             continue
         if bare:
             out.append((shape.sql + ";\n", 1))
+            length += len(out[-1][0])
+            continue
+        writes = not shape.sql.startswith(("SELECT", "WITH"))
+        question = loosened(r, render(r, shape, BOOK), writes)
+        if told:
+            out += [(before + shape.sql, 1), (middle + question + end, 0)]
         else:
-            question = render(r, shape, BOOK)
-            if r.random() < 0.6:
-                question = question[0].lower() + question[1:]
-            question += r.choice(("", "", "?", "."))
-            if told:
-                out += [(before + shape.sql, 1), (middle + question + end, 0)]
-            else:
-                out += [(before + question + middle, 0), (shape.sql + end, 1)]
-        length += len(out[-1][0]) + (0 if bare else len(out[-2][0]))
+            out += [(before + question + middle, 0), (shape.sql + end if end else "", 1)]
+        length += len(out[-1][0]) + len(out[-2][0])
     return out

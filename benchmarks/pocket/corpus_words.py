@@ -63,12 +63,50 @@ FUNCTION_WORDS = (
     "many much than then all any each every from at as it its their them those these this there into per more less most "
     "least other no also only but so if between after before over under"
 ).split()
+PREPOSITIONS = "in on at by of from to until per with".split()
+LEADS = (
+    "show|show me|list|list out|give|give me|find|find me|display|please show|please give|please list|can you tell me|"
+    "could you list|I need|I would like|I want to see|we want|we would like to know|tell us|tell me|let me see|let us have|"
+    "report|provide|output|look up|search for|determine|what is|what are|which are|query|select|obtain|extract|return|get|"
+    "fetch|print|present|name|identify|write out|read out|produce|pull|pull up|retrieve|see|view|compute|calculate|work out"
+).split("|")
+ORDERS = "please|now|I want to|we need to|can you|could you|you should|go ahead and|time to|kindly|let us".split("|")
+FILLERS = "please also now here then just overall exactly again simply in total right currently too really only".split()
+MARKS = (
+    "question request task prompt query input ask problem user want goal need intent message instruction text human todo "
+    "wish Q"
+).split()
+REPLIES = "sql answer statement output reply response result code solution assistant query SQL A".split()
 STARTS = "b br c ch cl d dr f fl g gl gr h j k kl l m n p pl pr qu r s sh sk sl sp st t tr v w z".split()
 MIDDLES = "a e i o u ai ea ee io oa ou".split()
 ENDS = "b ck d f g l ll m n nd ng nt p r rk rn s sk ss st t th v x z".split()
 
 
+PREFIXES = "re con dis pre un inter trans over out sub de ex in per pro com be for mis up".split()
+SUFFIXES = (
+    "tion ment ness ity er or ing ed al ous ive ance ence ship age ism ist ure ate ize ary ful less ly ish ant ent able ible "
+    "ical ule ude ulty ight ough tude ine oke umn ype"
+).split()
+LETTERS = "abcdefghijklmnopqrstuvwxyzaeiou"
+PIECES: list[str] = []
+"""Letter groups of the tokenizer, once there is one: words made of them teach every token to be copied."""
+
+
+def syllables(r: Random, count: int) -> str:
+    """Onset and vowel, `count` times."""
+    return "".join(r.choice(STARTS) + r.choice(MIDDLES) for _ in range(count))
+
+
 def invented(r: Random) -> str:
-    """A word nobody has seen: two or three syllables."""
-    word = "".join(r.choice(STARTS) + r.choice(MIDDLES) for _ in range(r.choice((1, 2, 2))))
-    return word + (r.choice(ENDS) if r.random() < 0.7 else r.choice("aeo"))
+    """A word nobody has seen: syllables, an English-looking derivation, tokens at random, or letters at random."""
+    roll = r.random()
+    if roll < 0.3:
+        word = syllables(r, r.choice((1, 2, 2))) + (r.choice(ENDS) if r.random() < 0.7 else r.choice("aeo"))
+    elif roll < 0.6 or (roll < 0.9 and not PIECES):
+        head = r.choice(PREFIXES) if r.random() < 0.5 else ""
+        word = head + syllables(r, 1) + r.choice(ENDS) + r.choice(SUFFIXES)
+    elif roll < 0.9:
+        word = "".join(r.choice(PIECES) for _ in range(r.choice((2, 2, 3, 3, 4))))
+    else:
+        word = "".join(r.choice(LETTERS) for _ in range(r.choice((3, 4, 5, 6))))
+    return word if len(word) > 2 else invented(r)
