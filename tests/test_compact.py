@@ -41,6 +41,17 @@ def test_a_database_file_reads_like_the_script_that_made_it(tmp_path):
     assert "team_id int references team(id)" in lines[1]
 
 
+def test_a_database_is_found_whatever_characters_its_path_has(tmp_path):
+    folder = tmp_path / "a#b ?c%20d"
+    folder.mkdir()
+    path = folder / "t.sqlite"
+    with sqlite3.connect(path) as connection:
+        connection.executescript("CREATE TABLE t (a INT);")
+    connection.close()
+
+    assert compact_sqlite(str(path), 1) == "t(a int)"
+
+
 def test_long_values_are_cut_so_that_one_cell_cannot_fill_the_prompt():
     text = compact_script("CREATE TABLE t (a TEXT); INSERT INTO t VALUES ('" + "x" * 500 + "');", 1)
 

@@ -30,7 +30,7 @@ def test_the_sql_of_a_completion_is_found(path: Path) -> None:
 @given(st.text(max_size=400))
 @settings(max_examples=300, deadline=None)
 def test_no_text_makes_it_fail(text: str) -> None:
-    extract(text, finished=False)
+    assert isinstance(extract(text, finished=False).sql, str)
 
 
 @pytest.mark.parametrize("path", FIXTURES, ids=[path.stem.removeprefix("completion_") for path in FIXTURES])

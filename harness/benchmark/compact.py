@@ -16,7 +16,7 @@ from typing import Any
 import sqlglot
 from sqlglot import exp
 
-from harness.errors import DataError
+from harness.dialect import open_sqlite, quote, sqlite_tables
 
 _LONGEST = 24
 """Characters of a value that are shown."""
@@ -34,18 +34,12 @@ class _Column:
 @lru_cache(maxsize=1024)
 def compact_sqlite(path: str, values: int) -> str:
     """The tables of an SQLite file, with up to `values` distinct values a column, in order of first appearance."""
-    try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as source:
-            source.text_factory = lambda raw: raw.decode("utf-8", "replace")
-            names = [row[0] for row in source.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-            tables = [(name, _columns_of(source, name, values)) for name in names if not name.startswith("sqlite_")]
-    except sqlite3.Error as error:
-        raise DataError(f"The database {path} cannot be read: {error}.") from None
-    return _text(tables, values)
+    with closing(open_sqlite(path)) as source:
+        return _text([(name, _columns_of(source, name, values)) for name, _ in sqlite_tables(source)], values)
 
 
 def _columns_of(source: sqlite3.Connection, table: str, values: int) -> list[_Column]:
-    quoted = '"' + table.replace('"', '""') + '"'
+    quoted = quote(table)
     columns = [
         _Column(name, kind.lower(), bool(key))
         for _, name, kind, _, _, key in source.execute(f"PRAGMA table_info({quoted})")

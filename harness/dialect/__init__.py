@@ -4,10 +4,10 @@ A connection that runs a benchmark first runs `settings_of(dialects)` (NULL orde
 benchmark's first dialect), then `translate_schema` or `materialise_sqlite`, then `translate` for each statement.
 """
 
-from harness.dialect.catalog import Catalog, ForeignKey, read_catalog
+from harness.dialect.catalog import Catalog, ForeignKey, quote, read_catalog
 from harness.dialect.profile import Profile, profile_of, settings_of
 from harness.dialect.schema import SchemaLoad, translate_schema
-from harness.dialect.sqlite_file import materialise_sqlite, sqlite_schema_text
+from harness.dialect.sqlite_file import materialise_sqlite, open_sqlite, sqlite_schema_text, sqlite_tables
 from harness.dialect.translate import Bind, Translation, translate, translate_after_error
 
 __all__ = [
@@ -18,10 +18,13 @@ __all__ = [
     "SchemaLoad",
     "Translation",
     "materialise_sqlite",
+    "open_sqlite",
     "profile_of",
+    "quote",
     "read_catalog",
     "settings_of",
     "sqlite_schema_text",
+    "sqlite_tables",
     "translate",
     "translate_after_error",
     "translate_schema",

@@ -25,6 +25,11 @@ NUMBER_TYPES = [
 ]
 
 
+def quote(name: str) -> str:
+    """An identifier in double quotes, as SQLite and DuckDB read it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 @dataclass(frozen=True, slots=True)
 class ForeignKey:
     """`table`(columns) refers to `parent`(parent_columns)."""

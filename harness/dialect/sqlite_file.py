@@ -11,12 +11,13 @@ import duckdb
 import pyarrow
 from sqlglot import exp
 
-from harness.dialect.catalog import Catalog, ForeignKey
+from harness.dialect.catalog import Catalog, ForeignKey, quote
 from harness.dialect.translate import read, translate
 from harness.errors import DataError
 
 
-def _open(path: str | Path) -> sqlite3.Connection:
+def open_sqlite(path: str | Path) -> sqlite3.Connection:
+    """The file, for reading only; bytes that are no UTF-8 are replaced. A DataError where it is no database."""
     file = Path(path)
     if not file.is_file():
         raise DataError(f"There is no SQLite database at {file}: check the benchmark's `root`.")
@@ -30,11 +31,7 @@ def _open(path: str | Path) -> sqlite3.Connection:
     return connection
 
 
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _tables(source: sqlite3.Connection) -> list[tuple[str, str]]:
+def sqlite_tables(source: sqlite3.Connection) -> list[tuple[str, str]]:
     """(name, CREATE text) of the tables, in the order they were made."""
     rows = source.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY rowid").fetchall()
     return [(name, sql or "") for name, sql in rows if not name.lower().startswith("sqlite_")]
@@ -75,7 +72,7 @@ _ARROW = {"BIGINT": pyarrow.int64(), "DOUBLE": pyarrow.float64(), "VARCHAR": pya
 
 def materialise_sqlite(path: str | Path, connection: duckdb.DuckDBPyConnection) -> Catalog:
     """Copies every table of an SQLite file into the DuckDB connection; the catalog carries keys."""
-    source = _open(path)
+    source = open_sqlite(path)
     try:
         return _copy(source, connection)
     finally:
@@ -86,21 +83,21 @@ def _copy(source: sqlite3.Connection, connection: duckdb.DuckDBPyConnection) -> 
     tables: dict[str, dict[str, str]] = {}
     primary: dict[str, tuple[str, ...]] = {}
     foreign: list[ForeignKey] = []
-    for name, _ in _tables(source):
-        info = source.execute(f"PRAGMA table_info({_quoted(name)})").fetchall()
-        rows = source.execute(f"SELECT * FROM {_quoted(name)}").fetchall()
+    for name, _ in sqlite_tables(source):
+        info = source.execute(f"PRAGMA table_info({quote(name)})").fetchall()
+        rows = source.execute(f"SELECT * FROM {quote(name)}").fetchall()
         columns: dict[str, str] = {}
         arrays = []
         for index, (_, column, declared, *_rest) in enumerate(info):
             kind, values = _lossless(declared or "", [row[index] for row in rows])
             columns[column] = kind
             arrays.append(pyarrow.array(values, type=_ARROW[kind]))
-        definition = ", ".join(f"{_quoted(column)} {kind}" for column, kind in columns.items())
-        connection.execute(f"CREATE TABLE {_quoted(name)} ({definition})")
+        definition = ", ".join(f"{quote(column)} {kind}" for column, kind in columns.items())
+        connection.execute(f"CREATE TABLE {quote(name)} ({definition})")
         if rows:
             batch = pyarrow.Table.from_arrays(arrays, names=[f"c{i}" for i in range(len(arrays))])
             connection.register("harness_batch", batch)
-            connection.execute(f"INSERT INTO {_quoted(name)} SELECT * FROM harness_batch")
+            connection.execute(f"INSERT INTO {quote(name)} SELECT * FROM harness_batch")
             connection.unregister("harness_batch")
         tables[name] = columns
         primary[name] = tuple(row[1] for row in sorted(info, key=lambda row: row[5]) if row[5])
@@ -129,15 +126,15 @@ def _copy_views(
             continue
         found = translate(body.sql("sqlite"), ("sqlite",), bind, catalog)
         if found.sql is not None:
-            connection.execute(f"CREATE VIEW {_quoted(name)} AS {found.sql}")
-            described = connection.execute(f"DESCRIBE {_quoted(name)}").fetchall()
+            connection.execute(f"CREATE VIEW {quote(name)} AS {found.sql}")
+            described = connection.execute(f"DESCRIBE {quote(name)}").fetchall()
             made[name] = {row[0]: row[1] for row in described}
     return made
 
 
 def _foreign_keys(source: sqlite3.Connection, table: str) -> Iterable[ForeignKey]:
     keys: dict[int, list[tuple[Any, ...]]] = {}
-    for row in source.execute(f"PRAGMA foreign_key_list({_quoted(table)})"):
+    for row in source.execute(f"PRAGMA foreign_key_list({quote(table)})"):
         keys.setdefault(row[0], []).append(row)
     for rows in keys.values():
         rows.sort(key=lambda row: row[1])
@@ -149,10 +146,10 @@ def sqlite_schema_text(path: str | Path, sample_rows: int = 0) -> str:
 
     With `sample_rows`, each is followed by a comment of up to that many rows, values shortened to 40 characters.
     """
-    source = _open(path)
+    source = open_sqlite(path)
     try:
         parts = []
-        for name, sql in _tables(source):
+        for name, sql in sqlite_tables(source):
             text = sql.strip().rstrip(";") + ";"
             if sample_rows > 0:
                 text += "\n" + _sample(source, name, sample_rows)
@@ -163,7 +160,7 @@ def sqlite_schema_text(path: str | Path, sample_rows: int = 0) -> str:
 
 
 def _sample(source: sqlite3.Connection, table: str, count: int) -> str:
-    cursor = source.execute(f"SELECT * FROM {_quoted(table)} LIMIT ?", (count,))
+    cursor = source.execute(f"SELECT * FROM {quote(table)} LIMIT ?", (count,))
     names = [column[0] for column in cursor.description]
     rows = cursor.fetchall()
     lines = [f"{len(rows)} rows of {table}:" if rows else f"{table} has no rows.", "\t".join(names)]

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 from harness.answer import Table
-from harness.dialect import Catalog, materialise_sqlite, read_catalog, translate_schema
+from harness.dialect import Catalog, materialise_sqlite, quote, read_catalog, translate_schema
 from harness.sandbox.engine import BINDING, PLACES, Engine, Failure
 from harness.sqltext import Kind
 
@@ -102,7 +102,7 @@ class Space:
         )
         found: dict[str, Table] = {}
         for (name,) in names.rows:
-            found[name] = self.engine.query(f"SELECT * FROM {_quoted(name)}", seconds, self._max_rows)[0]
+            found[name] = self.engine.query(f"SELECT * FROM {quote(name)}", seconds, self._max_rows)[0]
         return found
 
     @contextmanager
@@ -115,10 +115,10 @@ class Space:
         try:
             self.engine.run(f"USE {_SHUFFLED}", self._seconds)
             for (name,) in tables.rows:
-                source = f"{home}.main.{_quoted(name)}"
+                source = f"{home}.main.{quote(name)}"
                 order = f"hash(rowid + {seed})"
                 self.engine.run(
-                    f"CREATE TABLE {_quoted(name)} AS SELECT * FROM {source} ORDER BY {order}", self._seconds
+                    f"CREATE TABLE {quote(name)} AS SELECT * FROM {source} ORDER BY {order}", self._seconds
                 )
             for (definition,) in views.rows:
                 self.engine.run(definition, self._seconds)
@@ -163,10 +163,6 @@ class Space:
             self._begin()
             for sql in self._written:
                 self.engine.run(sql, self._seconds)
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 class ScriptSpace(Space):

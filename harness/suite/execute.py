@@ -16,7 +16,7 @@ from typing import Protocol
 import duckdb
 
 from harness.answer import State, Table, fetch
-from harness.suite.schema import quote
+from harness.dialect import quote
 
 MAX_ROWS = 20_000
 

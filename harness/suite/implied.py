@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from harness.suite.schema import Column, ForeignKey, Table, quote, type_family
+from harness.dialect import quote
+from harness.suite.schema import Column, ForeignKey, Table, type_family
 
 
 def with_implied_keys(tables: list[Table]) -> list[Table]:

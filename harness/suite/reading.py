@@ -6,8 +6,9 @@ from typing import Any
 
 import duckdb
 
+from harness.dialect import quote
 from harness.suite.implied import with_evidence, with_implied_keys
-from harness.suite.schema import Column, ForeignKey, Schema, Table, parents_first, quote
+from harness.suite.schema import Column, ForeignKey, Schema, Table, parents_first
 
 SHIPPED_ROWS = 200
 """Rows read of each table as a source of values; more would slow the build and teach nothing new."""

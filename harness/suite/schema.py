@@ -89,11 +89,6 @@ class Schema:
         return hashlib.sha256(repr((self.script, sorted(self.rows.items()))).encode()).hexdigest()
 
 
-def quote(name: str) -> str:
-    """An identifier in double quotes."""
-    return '"' + name.replace('"', '""') + '"'
-
-
 def parents_first(tables: Iterable[Table]) -> list[Table]:
     """Tables ordered so that declared parents come before their children; a circle keeps its given order."""
     waiting = list(tables)

@@ -6,8 +6,9 @@ import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
+from harness.dialect import open_sqlite, quote
 from harness.suite.implied import with_evidence, with_implied_keys
-from harness.suite.schema import ForeignKey, Schema, Table, parents_first, quote
+from harness.suite.schema import ForeignKey, Schema, Table, parents_first
 
 
 def with_sqlite_keys(schema: Schema, path: str | Path) -> Schema:
@@ -15,7 +16,7 @@ def with_sqlite_keys(schema: Schema, path: str | Path) -> Schema:
 
     A foreign key to a table or column that does not exist is left out, as SQLite itself never minds it.
     """
-    source = sqlite3.connect(f"{Path(path).resolve().as_uri()}?mode=ro&immutable=1", uri=True)
+    source = open_sqlite(path)
     try:
         bare = [_with_keys(source, table, schema) for table in schema.tables]
         tables = with_evidence(with_implied_keys(bare), lambda sql: source.execute(sql).fetchall())

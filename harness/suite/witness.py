@@ -14,10 +14,11 @@ from dataclasses import replace
 
 from sqlglot import exp
 
+from harness.dialect import quote
 from harness.suite.builder import Builder, Recipe, Row
 from harness.suite.conditions import Constant
 from harness.suite.pools import Pools
-from harness.suite.schema import Schema, Table, quote
+from harness.suite.schema import Schema, Table
 from harness.suite.scopes import Scope
 from harness.suite.solve import Slot, Wish, group_slots
 from harness.suite.values import as_cell, literal
