@@ -138,6 +138,14 @@ class Verdict:
     rows: int | None = None
     execute_seconds: float = 0.0
     """Wall seconds the prediction ran in DuckDB (0 where it did not run)."""
+    answer_digest: str = ""
+    """Digest (16 hex digits) of the prediction's answer as a bag of rows: equal digests are one vote of a majority."""
+    table: str = ""
+    """The prediction's answer as JSON `{"columns", "rows", "total"}`, cut, differing rows first; "" where equal."""
+    gold_table: str = ""
+    """The gold's answer, likewise."""
+    witness_case: str = ""
+    """JSON `{"witness", "inserts", "gold", "answer"}` of the witness that exposes a lucky match."""
 
     @property
     def execution_match(self) -> bool | None:

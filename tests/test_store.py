@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from harness.errors import StoreError
@@ -79,6 +81,23 @@ def test_a_run_comes_back_as_it_was_written(tmp_path):
     assert items["tags"].to_pylist()[0] == [("a", "1"), ("b", "2")]
     assert load_items(run, ["id"]).column_names == ["id"]
     assert sorted(os.listdir(tmp_path / "r")) == ["items.parquet", "run.json"]
+
+
+def test_an_answers_tables_and_digest_come_back_and_older_runs_without_them_still_read(tmp_path):
+    shown = {name: f"{name} \ud800" for name in ("answer_digest", "table", "gold_table", "witness_case")}
+    verdict = Verdict("1", Outcome.WRONG_VALUES, "why", **shown)
+    item = Item("1", "How many?", "", ("SELECT 1",), Database("k"))
+    write_run(tmp_path / "new", {"id": "new"}, [item_row(item, Generation("1", "x"), verdict)])
+    old = load_items(tmp_path / "new").drop_columns(list(shown))
+    (tmp_path / "old").mkdir()
+    pq.write_table(old, tmp_path / "old" / "items.parquet")
+    digest = hashlib.sha256((tmp_path / "old" / "items.parquet").read_bytes()).hexdigest()
+    (tmp_path / "old" / "run.json").write_text(json.dumps({"id": "old", "format": 1, "digests": {"items": digest}}))
+
+    row = load_items(tmp_path / "new").to_pylist()[0]
+    assert {name: row[name] for name in shown} == {name: f"{name} ?" for name in shown}
+    rows = views(list_runs(tmp_path)).execute("SELECT run, witness_case FROM items ORDER BY run").fetchall()
+    assert rows == [("new", "witness_case ?"), ("old", None)]
 
 
 def test_the_same_inputs_give_the_same_bytes(tmp_path):

@@ -8,6 +8,10 @@ import pyarrow as pa
 
 from harness.records import RULES, Generation, Item, Verdict
 
+SHOWN = ("answer_digest", "table", "gold_table", "witness_case")
+"""Texts of `records.Verdict` that only people and votes read; empty where there is nothing to show. Runs written before
+they existed lack the columns."""
+
 SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
@@ -35,6 +39,7 @@ SCHEMA = pa.schema(
         pa.field("sample", pa.int32(), nullable=False),
         pa.field("execute_seconds", pa.float64(), nullable=False),
         pa.field("cluster", pa.string(), nullable=False),
+        *(pa.field(name, pa.string(), nullable=False) for name in SHOWN),
         pa.field("tags", pa.map_(pa.string(), pa.string()), nullable=False),
     ]
 )
@@ -70,6 +75,7 @@ def item_row(item: Item, generation: Generation, verdict: Verdict) -> dict[str, 
         "sample": generation.sample,
         "execute_seconds": verdict.execute_seconds,
         "cluster": valid_text(item.cluster or item.id),
+        **{name: valid_text(getattr(verdict, name)) for name in SHOWN},
         "tags": sorted((valid_text(key), valid_text(value)) for key, value in item.tags.items()),
     }
 
