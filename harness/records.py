@@ -141,7 +141,8 @@ class Verdict:
     answer_digest: str = ""
     """Digest (16 hex digits) of the prediction's answer as a bag of rows: equal digests are one vote of a majority."""
     table: str = ""
-    """The prediction's answer as JSON `{"columns", "rows", "total"}`, cut, differing rows first; "" where equal."""
+    """The prediction's answer as JSON `{"columns", "rows", "total", "only"}`, cut; "" where it equals the gold's. Rows
+    that the other table lacks come first, `only` says how many of those shown they are, `total` counts the rows."""
     gold_table: str = ""
     """The gold's answer, likewise."""
     witness_case: str = ""
