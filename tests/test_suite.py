@@ -115,6 +115,45 @@ def test_a_join_that_an_implied_key_makes_redundant_is_not_told_apart():
     assert answers(suite, gold) == answers(suite, joined) != []
 
 
+LINKED = """
+CREATE TABLE student (student_id INT, name VARCHAR); CREATE TABLE club (club_id INT, title VARCHAR);
+CREATE TABLE member (student_id INT, club_id INT, since DATE);
+CREATE TABLE friend (student_id INT, friend_id INT);
+CREATE TABLE office (office_id INT, student_id INT, club_id INT, room VARCHAR, phone VARCHAR, floor INT);
+"""
+
+
+def test_both_ends_of_a_link_are_filled_unless_the_shipped_rows_leave_one_out():
+    filled = {t.name: set(t.filled) for t in schema_of_script(LINKED).tables}
+    assert filled["member"] == {"student_id", "club_id"}
+    assert filled["office"] == {"office_id"}  # a thing of its own that happens to name two others
+    shipped = schema_of_script(LINKED + "INSERT INTO member VALUES (1, NULL, NULL)")
+    assert set(shipped.table("member").filled) == {"student_id"}
+
+
+def test_parts_of_a_composite_key_are_filled():
+    schema = schema_of_script("CREATE TABLE seat (hall INT, number INT, price INT, UNIQUE (hall, number))")
+    assert set(schema.table("seat").filled) == {"hall", "number"}
+
+
+def test_no_witness_leaves_an_end_of_a_link_null():
+    schema = schema_of_script(LINKED)
+    gold = parse(
+        "SELECT name FROM student WHERE student_id NOT IN (SELECT student_id FROM member WHERE since > '2020-01-01')"
+    )
+    plan = Plan(schema, gold)
+    rows = [row for n in range(3 * len(STRATEGIES)) for row in witness(plan, n, "seed")[1]["member"]]
+    assert not any(row["student_id"] is None or row["club_id"] is None for row in rows)
+    assert any(row["since"] is None for row in rows)
+
+
+def test_not_in_over_a_link_and_its_outer_join_are_the_same_answer():
+    gold = "SELECT name FROM student WHERE student_id NOT IN (SELECT student_id FROM member)"
+    outer = "SELECT s.name FROM student s LEFT JOIN member m ON s.student_id = m.student_id WHERE m.student_id IS NULL"
+    suite = suite_of(gold, LINKED, candidates=30, patience=30)
+    assert answers(suite, gold) == answers(suite, outer) != []
+
+
 def test_parents_come_first_even_when_made_last_and_circles_keep_their_order():
     tables = schema_of_script(STRICT).tables
     assert [t.name for t in parents_first(tables[::-1])] == ["owner", "dog", "visit"]
@@ -129,7 +168,12 @@ def test_sqlite_keys_are_taken_over_with_what_they_forbid(tmp_path):
             "CREATE TABLE a (id INTEGER PRIMARY KEY, code TEXT NOT NULL UNIQUE);"
             "CREATE TABLE b (a_id INT REFERENCES a, n INT, gone INT REFERENCES nowhere(id), PRIMARY KEY (a_id, n));"
         )
-    schema = with_sqlite_keys(schema_of_script("CREATE TABLE a (id BIGINT, code VARCHAR); CREATE TABLE b (a_id BIGINT, n BIGINT, gone BIGINT)"), path)
+    schema = with_sqlite_keys(
+        schema_of_script(
+            "CREATE TABLE a (id BIGINT, code VARCHAR); CREATE TABLE b (a_id BIGINT, n BIGINT, gone BIGINT)"
+        ),
+        path,
+    )
     a, b = schema.table("a"), schema.table("b")
     assert a.keys == (("id",), ("code",))
     assert not a.column("code").nullable
@@ -143,7 +187,9 @@ def test_sqlite_keys_are_taken_over_with_what_they_forbid(tmp_path):
 @pytest.mark.parametrize("place", range(len(STRATEGIES)), ids=[s.__name__ for s in STRATEGIES])
 def test_every_witness_satisfies_every_constraint(place):
     schema = schema_of_script(STRICT)
-    gold = parse("SELECT o.email FROM owner o JOIN dog d ON d.owner_id = o.id JOIN visit v USING (dog_id) WHERE weight > 99.5 AND age < 20")
+    gold = parse(
+        "SELECT o.email FROM owner o JOIN dog d ON d.owner_id = o.id JOIN visit v USING (dog_id) WHERE weight > 99.5 AND age < 20"
+    )
     plan = Plan(schema, gold)
     filled = 0
     with plain_executor(schema.script, 2.0) as executor:
@@ -174,13 +220,15 @@ def test_like_values_hit_and_miss(pattern):
 def test_the_same_item_gives_the_same_bytes_in_another_process():
     code = (
         "from tests.test_suite import suite_of; import hashlib;"
-        "print(hashlib.sha256(suite_of(\"SELECT name FROM singer WHERE age > 30\").to_json().encode()).hexdigest())"
+        'print(hashlib.sha256(suite_of("SELECT name FROM singer WHERE age > 30").to_json().encode()).hexdigest())'
     )
     root = Path(__file__).parent.parent
     seen = set()
     for seed in ("1", "2"):
         env = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(root)}
-        done = subprocess.run([sys.executable, "-c", code], cwd=root, env=env, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=root, env=env, capture_output=True, text=True, check=True
+        )
         seen.add(done.stdout)
     assert len(seen) == 1
 
@@ -200,11 +248,23 @@ def test_another_seed_gives_other_witnesses():
         ("SELECT COUNT(*) FROM concert", "SELECT COUNT(singer_id) FROM concert"),
         ("SELECT name FROM singer WHERE name LIKE 'I%'", "SELECT name FROM singer WHERE name LIKE '%I%'"),
         ("SELECT country FROM singer", "SELECT DISTINCT country FROM singer"),
-        ("SELECT s.name FROM singer s LEFT JOIN concert c USING (singer_id)", "SELECT s.name FROM singer s JOIN concert c USING (singer_id)"),
-        ("SELECT country FROM singer GROUP BY country HAVING COUNT(*) > 4", "SELECT country FROM singer GROUP BY country HAVING COUNT(*) > 5"),
-        ("SELECT name FROM singer WHERE singer_id NOT IN (SELECT singer_id FROM concert WHERE year = 2014)", "SELECT name FROM singer WHERE singer_id NOT IN (SELECT singer_id FROM concert)"),
+        (
+            "SELECT s.name FROM singer s LEFT JOIN concert c USING (singer_id)",
+            "SELECT s.name FROM singer s JOIN concert c USING (singer_id)",
+        ),
+        (
+            "SELECT country FROM singer GROUP BY country HAVING COUNT(*) > 4",
+            "SELECT country FROM singer GROUP BY country HAVING COUNT(*) > 5",
+        ),
+        (
+            "SELECT name FROM singer WHERE singer_id NOT IN (SELECT singer_id FROM concert WHERE year = 2014)",
+            "SELECT name FROM singer WHERE singer_id NOT IN (SELECT singer_id FROM concert)",
+        ),
         ("SELECT name FROM singer EXCEPT SELECT name FROM stadium", "SELECT DISTINCT name FROM singer"),
-        ("SELECT name, RANK() OVER (ORDER BY age) FROM singer", "SELECT name, DENSE_RANK() OVER (ORDER BY age) FROM singer"),
+        (
+            "SELECT name, RANK() OVER (ORDER BY age) FROM singer",
+            "SELECT name, DENSE_RANK() OVER (ORDER BY age) FROM singer",
+        ),
     ],
 )
 def test_a_near_miss_that_the_shipped_rows_may_forgive_is_told_apart(gold, near_miss):
@@ -256,7 +316,9 @@ def test_a_gold_that_makes_a_view_is_judged_by_the_rows_of_the_view():
 
 
 def test_checks_enums_and_generated_columns_do_not_stop_a_suite():
-    suite = suite_of("SELECT email FROM owner JOIN dog ON owner.id = owner_id WHERE temper = 'wild' AND weight > 99", STRICT)
+    suite = suite_of(
+        "SELECT email FROM owner JOIN dog ON owner.id = owner_id WHERE temper = 'wild' AND weight > 99", STRICT
+    )
     assert suite.witnesses
     assert suite.violations == 0
     assert suite.killed > 3

@@ -1,4 +1,4 @@
-# ruff: noqa: E501 -- a statement is read more easily on one line
+
 """Neighbours: each rule against its SQL fixture pairs, and what holds for all of them."""
 
 from __future__ import annotations
@@ -86,4 +86,6 @@ def test_comments_of_the_gold_do_not_reach_the_neighbours(schema):
 def test_writing_golds_have_neighbours_in_where_and_set(schema):
     rules = {n.rule for n in neighbours("UPDATE singer SET age = 3, fee = 1.5 WHERE name = 'Ida' AND age > 2", schema)}
     assert {"comparison", "constant_value", "predicate_drop", "connective", "assignment", "projection"} <= rules
-    assert Neighbour("DELETE FROM concert", "predicate_drop") in neighbours("DELETE FROM concert WHERE year = 1", schema)
+    assert Neighbour("DELETE FROM concert", "predicate_drop") in neighbours(
+        "DELETE FROM concert WHERE year = 1", schema
+    )

@@ -51,7 +51,7 @@ class Builder:
     def draw(self, cell: Cell, column: Column) -> Constant:
         """A value for a free cell."""
         pool = self.pools.pool(cell)
-        if column.nullable and self.rng.random() < self.recipe.nulls:
+        if self._tables[cell[0]].may_miss(column) and self.rng.random() < self.recipe.nulls:
             return None
         if pool.special and self.rng.random() < self.recipe.special:
             return self._choose(pool.special)
@@ -113,7 +113,7 @@ class Builder:
         parents = {key.columns[0]: key for key in table.foreign_keys if len(key.columns) == 1}
         for column in table.writable:
             low = column.name.lower()
-            if low in wanted and (wanted[low] is not None or column.nullable):
+            if low in wanted and (wanted[low] is not None or table.may_miss(column)):
                 row[low] = wanted[low]
             elif low in keyed:
                 row[low] = self._new_key(table, column)
@@ -121,7 +121,7 @@ class Builder:
                 row[low] = self._parent_value(column, (name, low), parents[low])
             else:
                 row[low] = self.draw((name, low), column)
-            if row[low] is None and (not column.nullable or low in table.implied_key):
+            if row[low] is None and not table.may_miss(column):
                 return None
         return row
 
@@ -167,7 +167,7 @@ class Builder:
         return kept[0] if kept else None
 
     def _parent_value(self, column: Column, cell: Cell, key: ForeignKey) -> Constant:
-        if column.nullable and self.rng.random() < self.recipe.nulls:
+        if self._tables[cell[0]].may_miss(column) and self.rng.random() < self.recipe.nulls:
             return None
         parent = self.rows.get(key.table.lower(), [])
         if not parent and not key.implied and key.table.lower() == cell[0]:
@@ -210,7 +210,7 @@ class Builder:
     def _let_go(self, table: Table, row: Row, key: ForeignKey) -> bool:
         """Make an undeclared key NULL whose parent cannot be made; False where it may not be."""
         column = table.column(key.columns[0])
-        if column is None or not column.nullable or key.columns[0] in table.implied_key:
+        if column is None or not table.may_miss(column):
             return False
         row[key.columns[0]] = None
         return True

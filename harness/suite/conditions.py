@@ -163,9 +163,7 @@ def _alias_target(column: exp.Column, scopes: Scopes) -> exp.Expr | None:
     name = column.name.lower()
     if any(name in scopes.columns[table] for _, table in scope.tables()):
         return None
-    return next(
-        (o.this for o in scope.node.expressions if isinstance(o, exp.Alias) and o.alias.lower() == name), None
-    )
+    return next((o.this for o in scope.node.expressions if isinstance(o, exp.Alias) and o.alias.lower() == name), None)
 
 
 def _measure(node: exp.Expr) -> str | None:

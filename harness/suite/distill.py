@@ -264,4 +264,3 @@ def _with_ancestors(schema: Schema, names: Sequence[str]) -> set[str]:
                 needed.add(key.table.lower())
                 waiting.append(key.table.lower())
     return needed
-

@@ -1,7 +1,8 @@
 """Keys that column names imply: most schemas shipped inline declare none, yet `singer_id` in `concert` names a singer.
 
 The shipped rows have a say: a key that they break is loose, and a column whose values all name rows of another table is
-taken for a key whatever it is called. Witnesses keep implied keys, since people write joins that take them for granted.
+taken for a key whatever it is called. Witnesses keep implied keys, since people write joins that take them for granted,
+and fill both ends of a link between two tables, since people write NOT IN over them.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ def with_evidence(tables: list[Table], fetch: Fetch) -> list[Table]:
         if len(key) == 1:
             rows = fetch(f"SELECT DISTINCT {quote(key[0])} FROM {table.qualified} LIMIT {_MOST}")
             parents.append((table, key[0], {value for (value,) in rows if value is not None}))
-    return [replace(t, foreign_keys=tuple(_judged(t, parents, fetch))) for t in tables]
+    judged = [replace(t, foreign_keys=tuple(_judged(t, parents, fetch))) for t in tables]
+    return [replace(t, filled=_filled(t, fetch)) for t in judged]
 
 
 _Parents = list[tuple[Table, str, set[Any]]]
@@ -58,6 +60,29 @@ def _judged(table: Table, parents: _Parents, fetch: Fetch) -> list[ForeignKey]:
         if len(homes) == 1:
             kept.append(ForeignKey((name,), homes[0][0].name, (homes[0][1],), implied=True))
     return kept
+
+
+def is_link(table: Table) -> bool:
+    """True for a table whose rows say which rows of other tables belong together.
+
+    It has two foreign keys or more, and either no identifier of its own or little else in it.
+    """
+    ends = {c for key in table.foreign_keys for c in key.columns}
+    own = [key for key in (*table.keys, table.implied_key) if len(key) == 1 and key[0] not in ends]
+    return len(table.foreign_keys) > 1 and (not own or 2 * len(ends) >= len(table.columns))
+
+
+def _filled(table: Table, fetch: Fetch) -> tuple[str, ...]:
+    """The columns nobody expects to be NULL although nothing forbids it (`NOT IN` over a NULL key finds no row)."""
+    parts = [c for key in table.keys if len(key) > 1 for c in key]
+    parts += [c for key in table.foreign_keys for c in key.columns] if is_link(table) else []
+    names = {c.name.lower(): c for c in table.columns if c.nullable}
+    kept = [n for n in dict.fromkeys(parts) if n in names and not fetch(_missing(table, names[n]))]
+    return tuple(dict.fromkeys((*table.implied_key, *kept)))
+
+
+def _missing(table: Table, column: Column) -> str:
+    return f"SELECT 1 FROM {table.qualified} WHERE {quote(column.name)} IS NULL LIMIT 1"
 
 
 _FEWEST = 3

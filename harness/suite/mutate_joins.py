@@ -15,7 +15,7 @@ def join_kind(tree: exp.Expr, scene: Scene) -> Iterator[Edit]:
         if node.args.get("on") is None and not node.args.get("using"):
             continue
         side = str(node.args.get("side") or "").upper()
-        for wanted in (("LEFT", "RIGHT") if not side else ("",)):
+        for wanted in ("LEFT", "RIGHT") if not side else ("",):
             new = node.copy()
             new.set("side", wanted)
             new.set("kind", "" if wanted or side else new.args.get("kind"))

@@ -17,7 +17,7 @@ _NEAR: dict[type[exp.Expr], tuple[type[exp.Expr], ...]] = {
     exp.LT: (exp.LTE, exp.GT),
     exp.LTE: (exp.LT, exp.GTE),
 }
-_LEAVES = (*_NEAR, exp.In, exp.Between, exp.Like, exp.ILike, exp.Is, exp.Exists)
+_OPPOSITE: dict[type[exp.Expr], type[exp.Expr]] = {exp.GT: exp.LTE, exp.GTE: exp.LT, exp.LT: exp.GTE, exp.LTE: exp.GT}
 
 
 def comparison(tree: exp.Expr, scene: Scene) -> Iterator[Edit]:
@@ -56,12 +56,14 @@ def predicate_drop(tree: exp.Expr, scene: Scene) -> Iterator[Edit]:
 
 
 def predicate_negate(tree: exp.Expr, scene: Scene) -> Iterator[Edit]:
-    """IN to NOT IN, LIKE to NOT LIKE, EXISTS to NOT EXISTS, BETWEEN to NOT BETWEEN, and back."""
+    """IN to NOT IN, LIKE to NOT LIKE, EXISTS to NOT EXISTS, BETWEEN to NOT BETWEEN, and back; `>` to `<=` and kin."""
     for node in tree.find_all(exp.In, exp.Like, exp.ILike, exp.Exists, exp.Between):
         if isinstance(node.parent, exp.Not):
             yield node.parent, node.copy()
         else:
             yield node, exp.Not(this=node.copy())
+    for node in tree.find_all(*_OPPOSITE):
+        yield node, _OPPOSITE[type(node)](this=node.this.copy(), expression=node.expression.copy())
 
 
 def connective(tree: exp.Expr, scene: Scene) -> Iterator[Edit]:

@@ -51,6 +51,8 @@ def _count(node: exp.Count, scene: Scene) -> Iterator[Edit]:
     elif inner is not None:
         yield node, exp.Count(this=exp.Distinct(expressions=[inner.copy()]), big_int=True)
         yield node, exp.Count(this=exp.Star(), big_int=True)
+        if scene.family(inner) in ("integer", "number"):
+            yield node, exp.Sum(this=inner.copy())
 
 
 def _countable(node: exp.Expr, scene: Scene) -> list[exp.Column]:
@@ -59,7 +61,7 @@ def _countable(node: exp.Expr, scene: Scene) -> list[exp.Column]:
     found: list[exp.Column] = []
     for alias, name in scope.tables() if scope else []:
         table = scene.schema.table(name)
-        column = next((c for c in table.columns if c.nullable), None) if table else None
+        column = next((c for c in table.columns if table.may_miss(c)), None) if table else None
         if column is not None:
             name_of = exp.to_identifier(column.name, quoted=True)
             found.append(exp.column(name_of, table=exp.to_identifier(alias, quoted=True)))

@@ -143,8 +143,10 @@ def _text_styles(scopes: Scopes, found: list[Condition]) -> list[tuple[Cell, str
     for condition in found:
         if condition.measure in ("year", "month", "day"):
             styles.append((condition.cell, "date"))
-        elif condition.operator not in ("like", "ilike", "null") and condition.measure != "count" and any(
-            isinstance(v, int | float) and not isinstance(v, bool) for v in condition.values
+        elif (
+            condition.operator not in ("like", "ilike", "null")
+            and condition.measure != "count"
+            and any(isinstance(v, int | float) and not isinstance(v, bool) for v in condition.values)
         ):
             styles.append((condition.cell, "numeral" if condition.measure != "length" else ""))
     for node in scopes.tree.find_all(exp.Sum, exp.Avg, exp.Add, exp.Sub, exp.Mul, exp.Div, *_DATE_FUNCTIONS):

@@ -15,6 +15,7 @@ import duckdb
 VERSION = 1
 """Raised whenever the same item would get other witnesses: part of every cache key."""
 
+
 @dataclass(frozen=True, slots=True)
 class SuiteSettings:
     """How hard a suite is searched for."""

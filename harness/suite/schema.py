@@ -52,10 +52,17 @@ class Table:
     """The column that identifies a row by its name, where no key was declared."""
     qualified: str = ""
     """The name as it is written in SQL."""
+    filled: tuple[str, ...] = ()
+    """Columns that may be NULL by what was declared, and that witnesses never leave NULL: parts of a key, and the ends
+    of a link between two tables, unless a shipped row leaves them NULL."""
 
     def column(self, name: str) -> Column | None:
         """The column of that name in any case; None where there is none."""
         return next((c for c in self.columns if c.name.lower() == name.lower()), None)
+
+    def may_miss(self, column: Column) -> bool:
+        """Whether a witness may leave the column NULL."""
+        return column.nullable and column.name.lower() not in self.filled
 
     @property
     def names_itself(self) -> bool:

@@ -175,9 +175,7 @@ class Wish:
         if slot is not None:
             self._conditions.setdefault(slot, []).append((made, truth))
 
-    def _subquery(
-        self, query: exp.Expr, truth: bool, outer: exp.Expr | None, scope: Scope, depth: int
-    ) -> None:
+    def _subquery(self, query: exp.Expr, truth: bool, outer: exp.Expr | None, scope: Scope, depth: int) -> None:
         """The inner rows too; tied to the outer column where membership is wanted."""
         if not truth and self.rng.random() < 0.5:
             return

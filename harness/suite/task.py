@@ -15,7 +15,8 @@ import duckdb
 
 from harness.dialect import (
     Catalog,
-    materialise_sqlite,
+    file_kind,
+    materialise_file,
     read_catalog,
     settings_of,
     translate,
@@ -118,8 +119,11 @@ class Maker:
         engine = self._engine()
         connection = engine.connection
         if database.path:
-            catalog = materialise_sqlite(database.path, connection)
-            return _Place(engine, with_sqlite_keys(read_schema(connection), database.path), catalog)
+            catalog = materialise_file(database.path, connection)
+            schema = read_schema(connection)
+            if file_kind(database.path) == "sqlite":
+                schema = with_sqlite_keys(schema, database.path)
+            return _Place(engine, schema, catalog)
         loaded = translate_schema(database.script, self._options.dialects, lambda sql: _refusal(connection, sql))
         if loaded.errors:
             raise DataError(loaded.errors[0])

@@ -160,8 +160,10 @@ def _fit(value: Constant, column: Column, family: str) -> Constant:
     if family in ("date", "timestamp"):
         return _fit_date(str(value), family)
     if family == "boolean":
-        return value if isinstance(value, bool) else {"true": True, "false": False, "1": True, "0": False}.get(
-            str(value).lower()
+        return (
+            value
+            if isinstance(value, bool)
+            else {"true": True, "false": False, "1": True, "0": False}.get(str(value).lower())
         )
     return str(value) if re.fullmatch(r"\d{1,2}:\d\d(:\d\d(\.\d+)?)?", str(value)) else None
 
