@@ -110,11 +110,25 @@ def make_items(n: int, skill: float, seed: int, luck: float = 0.08) -> list[dict
                 "match_test_suite": None if unscored else right,
                 "cluster": database,
                 "tags": [("complexity", complexity)],
-                "gold_table": json.dumps({"columns": [group, "n"], "rows": [["a", 1], ["b", 2]]}),
-                "table": json.dumps({"columns": [group, "n"], "rows": [["a", 1], ["b", 2 if right else 3]]}),
+                **_shown(group, outcome, lucky),
             }
         )
     return items
+
+
+def _shown(group: str, outcome: str, lucky: bool) -> dict[str, str]:
+    """Tables where two answers differ, the witness of a lucky match; cells are text, unmatched rows come first."""
+    ran = outcome in ("correct", "wrong_values", "wrong_row_count")
+    gold = {"columns": [group, "n"], "rows": [["b", "2"], ["a", "1"]], "total": 2, "only": 1}
+    answer = gold | {"rows": [["b", "3"], ["a", "1"]]}
+    case = {"witness": 2, "inserts": f"INSERT INTO t VALUES ('{group}', NULL);", "gold": gold, "answer": answer}
+    differs = ran and outcome != "correct"
+    return {
+        "answer_digest": f"{outcome:0<16.16}" if ran else "",
+        "table": json.dumps(answer) if differs else "",
+        "gold_table": json.dumps(gold) if differs else "",
+        "witness_case": json.dumps(case) if lucky else "",
+    }
 
 
 def make_facts(run_id: str, model: str, **changes) -> dict:

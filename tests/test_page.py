@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 
@@ -160,8 +161,56 @@ def test_an_item_shows_question_sql_differences_reason_and_rows(visit, training_
     assert body.locator("mark.gone").count() > 0
     assert body.locator("mark.new").count() > 0
     assert "differ in the second column" in body.text_content()
-    assert body.locator("tr.off td").all_text_contents() == ["b", "2", "b", "3"]
+    assert body.locator("tr.off td").all_text_contents() == ["≠", "b", "2", "≠", "b", "3"]
+    assert body.locator("tr:not(.off) td").all_text_contents() == ["", "", "a", "1", "", "", "a", "1"]
+    assert "2 rows, 1 without a partner" in body.text_content()
     assert "CREATE TABLE" in body.text_content()
+
+
+def _visit_one(visit, folder, **changes):
+    """The page of one wrong item with these columns, opened at it."""
+    item = make_items(1, 0.0, 1)[0] | changes
+    path = report([write_run(folder, make_facts("one", "one"), [item])], folder / "out")
+    page = visit(path, f"#item={item['id']}")
+    page.wait_for_selector("dialog[open] pre")
+    return page.locator("#item-body")
+
+
+def test_rows_are_marked_as_the_judge_paired_them_not_by_their_text(visit, tmp_path):
+    gold = {"columns": ["n", "x"], "rows": [["9", "z"], ["1", "a"]], "total": 40, "only": 1}
+    found = {"columns": ["x", "n"], "rows": [["a", "1.0"]], "total": 39, "only": 0}
+    body = _visit_one(visit, tmp_path, gold_table=json.dumps(gold), table=json.dumps(found))
+
+    assert body.locator("tr.off td").all_text_contents() == ["≠", "9", "z"]
+    assert "40 rows, 1 shown without a partner" in body.text_content()
+    assert "38 more rows not shown" in body.text_content()
+
+
+def test_rows_of_runs_that_do_not_say_what_has_a_partner_are_marked_by_their_text(visit, tmp_path):
+    gold, found = ({"columns": ["n"], "rows": [["1"], [last]]} for last in (None, "3"))
+    body = _visit_one(visit, tmp_path, gold_table=json.dumps(gold), table=json.dumps(found))
+
+    assert body.locator("tr.off td").all_text_contents() == ["≠", "NULL", "≠", "3"]
+
+
+def test_a_lucky_match_shows_its_witness_with_its_rows_and_both_answers(visit, training_page):
+    page = visit(training_page, "#run=3&lucky=1")
+    page.locator("#list a").first.click()
+    page.wait_for_selector("dialog[open] .witness")
+    witness = page.locator(".witness")
+
+    assert "Witness 2" in witness.locator("h4").first.text_content()
+    assert re.match(r"INSERT INTO t VALUES \('\w+', NULL\);", witness.locator("pre").text_content())
+    assert witness.locator("tr.off td").all_text_contents() == ["≠", "b", "2", "≠", "b", "3"]
+
+
+def test_a_witness_on_which_the_answer_fails_shows_its_error(visit, tmp_path):
+    gold = {"columns": ["n"], "rows": [["1"]], "total": 1, "only": 1}
+    case = {"witness": 0, "inserts": "INSERT INTO t VALUES (1)", "gold": gold, "answer": {"error": "It divides by 0."}}
+    body = _visit_one(visit, tmp_path, witness_case=json.dumps(case))
+
+    assert body.locator(".witness .reason").text_content() == "It divides by 0."
+    assert body.locator(".witness tr.off td").all_text_contents() == ["≠", "1"]
 
 
 def test_the_keyboard_walks_items_closes_and_reaches_the_search(visit, training_page):
@@ -194,7 +243,9 @@ def test_a_models_markup_is_shown_as_text(visit, tmp_path):
     for item in items:
         item["completion"] = item["question"] = item["sql"] = item["reason"] = HOSTILE
         item["tags"] = [("complexity", HOSTILE + item["id"])]
-        item["gold_table"] = item["table"] = f'{{"columns": ["<i>a"], "rows": [["{HOSTILE[:9]}"]]}}'
+        table = {"columns": [f"<i>{HOSTILE}"], "rows": [[HOSTILE]], "total": 1}
+        item["gold_table"] = item["table"] = json.dumps(table)
+        item["witness_case"] = json.dumps({"witness": HOSTILE, "inserts": HOSTILE, "gold": table, "answer": table})
     facts = make_facts("hostile", HOSTILE)
     path = report([write_run(tmp_path, facts, items)], tmp_path / "out", title=f"Report {HOSTILE}")
     page = visit(path, "#item=q00001")
@@ -203,6 +254,8 @@ def test_a_models_markup_is_shown_as_text(visit, tmp_path):
     assert page.title() == f"Report {HOSTILE}"
     assert page.locator(".ask").text_content() == HOSTILE
     assert HOSTILE in page.locator("#item-body pre").nth(1).text_content()
+    assert page.locator(".witness pre").text_content() == HOSTILE
+    assert page.locator("#item-body tbody td").all_text_contents() == [HOSTILE] * 4
     assert page.locator("img, b, i").count() == 0
 
 

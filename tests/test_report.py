@@ -176,7 +176,7 @@ def test_two_benchmarks_stand_on_two_boards(tmp_path):
 def test_runs_without_speed_machine_or_suite_are_shown_as_unknown(tmp_path):
     items = make_items(20, 0.5, 1)
     for item in items:
-        for name in ("suite_match", "suite_witness", "gold_table", "table"):
+        for name in ("suite_match", "suite_witness", "gold_table", "table", "witness_case", "answer_digest"):
             del item[name]
     facts = make_facts("bare", "mine", machine=None, timings=None, training=None, generator=None)
     page = report([write_run(tmp_path, facts, items)], tmp_path / "out")

@@ -23,8 +23,13 @@ LONGEST = 6_000
 """Characters kept of one text; what is cut says so, and stands whole in items.parquet."""
 LISTED = 200
 """Characters of a question shown in the list."""
-TABLE_ROWS = 20
-"""Rows kept of one result table."""
+TABLE_ROWS = (12, 5, 2, 0)
+"""Rows kept of one result table: the first of these with which the texts stay within their bytes."""
+BYTES_AN_ANSWER = 180
+"""Packed bytes that texts may take for each answer, on average, before result tables are cut further: 25,000 answers
+then fit a page of 5 MB."""
+SMALLEST = 1_000_000
+"""Packed bytes that are never too many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +69,7 @@ def item_payload(data: ReportData) -> ItemPayload:
         "verdicts": [_verdict_column(row, keys, found, rules) for row, found in zip(rows, places, strict=True)],
         "slices": [column for _, _, column in dimensions],
     }
-    blocks = tuple(
-        pack([_texts(columns, places, key) for key in keys[start : start + BLOCK]])
-        for start in range(0, len(keys), BLOCK)
-    )
-    return ItemPayload(script_json(meta), pack(index), blocks)
+    return ItemPayload(script_json(meta), pack(index), _blocks(columns, places, keys))
 
 
 def pack(value: Any) -> str:
@@ -86,8 +87,23 @@ def script_json(value: Any) -> str:
 Key = tuple[int, str]
 Columns = Mapping[str, Sequence[Any]]
 
+
+def _blocks(columns: Sequence[Columns], places: Sequence[Mapping[Key, int]], keys: Sequence[Key]) -> tuple[str, ...]:
+    """Every text, packed; with shorter result tables where whole ones would make the page too large to send."""
+    most = max(SMALLEST, BYTES_AN_ANSWER * sum(map(len, places)))
+    for rows in TABLE_ROWS:
+        blocks: list[str] = []
+        for start in range(0, len(keys), BLOCK):
+            blocks.append(pack([_texts(columns, places, key, rows) for key in keys[start : start + BLOCK]]))
+            if rows and sum(map(len, blocks)) > most:
+                break
+        else:
+            break
+    return tuple(blocks)
+
+
 _SHOWN = (
-    *("question", "context", "gold_sql", "gold_table", "sql", "completion", "reason", "table"),
+    *("question", "context", "gold_sql", "gold_table", "sql", "completion", "reason", "table", "witness_case"),
     *("suite_witness", "rows", "gold_rows", "road", "exact_match", "output_tokens"),
 )
 
@@ -141,7 +157,7 @@ def _verdict_column(row: RunRow, keys: Sequence[Key], places: Mapping[Key, int],
     return packed
 
 
-def _texts(columns: Sequence[Columns], places: Sequence[Mapping[Key, int]], key: Key) -> dict[str, Any]:
+def _texts(columns: Sequence[Columns], places: Sequence[Mapping[Key, int]], key: Key, rows: int) -> dict[str, Any]:
     """One item: question, schema, gold once; what each run answered."""
     first, place = next((own, found[key]) for own, found in zip(columns, places, strict=True) if key in found)
     item: dict[str, Any] = {
@@ -149,11 +165,8 @@ def _texts(columns: Sequence[Columns], places: Sequence[Mapping[Key, int]], key:
         "c": _cut(first["context"][place]),
         "g": _cut(first["gold_sql"][place]),
     }
-    table = _table(first["gold_table"][place])
-    if table:
-        item["t"] = table
     item["r"] = [
-        _answer(own, found[key], item["g"]) if key in found else None
+        _answer(own, found[key], item["g"], rows) if key in found else None
         for own, found in zip(columns, places, strict=True)
     ]
     return item
@@ -165,7 +178,7 @@ def _question(columns: Sequence[Columns], places: Sequence[Mapping[Key, int]], k
     return text if len(text) <= LISTED else text[: LISTED - 1] + "…"
 
 
-def _answer(columns: Columns, place: int, gold: str) -> dict[str, Any]:
+def _answer(columns: Columns, place: int, gold: str, rows: int) -> dict[str, Any]:
     value = {name: column[place] for name, column in columns.items()}
     sql, completion, own_gold = _cut(value["sql"]), _cut(value["completion"]), _cut(value["gold_sql"])
     found = {
@@ -178,7 +191,10 @@ def _answer(columns: Columns, place: int, gold: str) -> dict[str, Any]:
         "d": value["road"] if value["road"] not in (None, "", "duckdb") else None,
         "x": bool(value["exact_match"]) or None,
         "k": value["output_tokens"],
-        "t": _table(value["table"]),
+        "t": _table(_parsed(value["table"]), rows),
+        # the gold's rows come in another order for each answer: those that it lacks first
+        "u": _table(_parsed(value["gold_table"]), rows),
+        "p": _witness(_parsed(value["witness_case"]), rows),
         "g": own_gold if own_gold != gold else None,
     }
     return {name: content for name, content in found.items() if content is not None}
@@ -191,13 +207,40 @@ def _cut(text: Any) -> str:
     return f"{text[:LONGEST]}\n… cut here: {len(text) - LONGEST} more characters stand in items.parquet"
 
 
-def _table(text: Any) -> dict[str, Any] | None:
-    """A result table as stored: JSON text with columns and rows; None where there is none to show."""
-    if not text:
-        return None
+def _parsed(text: Any) -> Any:
+    """What a column of JSON text holds; None where it is empty, or damaged by whoever wrote the file."""
     try:
-        table = json.loads(text)
-        columns, rows = list(table["columns"]), [list(row) for row in table["rows"]]
-    except (ValueError, KeyError, TypeError):
+        return json.loads(text) if text else None
+    except ValueError:
         return None
-    return {"columns": columns, "rows": rows[:TABLE_ROWS], "more": max(0, len(rows) - TABLE_ROWS)}
+
+
+def _table(table: Any, most: int) -> dict[str, Any] | None:
+    """A stored result table as the page reads it: columns, rows, the number of all rows and of unmatched ones."""
+    try:
+        columns, rows = [_cell(name) for name in table["columns"]], [[_cell(v) for v in row] for row in table["rows"]]
+        total, only = int(table.get("total", len(rows))), table.get("only")
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+    found = {"c": columns, "r": rows[:most], "n": total}
+    return found if only is None else found | {"o": int(only)}
+
+
+def _cell(value: Any) -> str | None:
+    return None if value is None else str(value)[:LISTED]
+
+
+def _witness(case: Any, rows: int) -> dict[str, Any] | None:
+    """The witness of a lucky match: its number, its rows as INSERT statements, and both answers."""
+    if not isinstance(case, Mapping):
+        return None
+    answer = case.get("answer")
+    error = answer.get("error") if isinstance(answer, Mapping) else None
+    found = {
+        "w": case.get("witness"),
+        "i": _cut(case.get("inserts")),
+        "u": _table(case.get("gold"), rows),
+        "t": None if error else _table(answer, rows),
+        "e": _cut(error) or None,
+    }
+    return {name: content for name, content in found.items() if content is not None}

@@ -1,4 +1,4 @@
-// One item: question, gold and answer side by side, the verdict's reason, tables, schema, raw completion.
+// One item: question, gold and answer side by side, the verdict's reason, tables, witness, schema, raw completion.
 
 function itemView(item, text) {
   const answer = text.r[state.run];
@@ -13,7 +13,8 @@ function itemView(item, text) {
   );
   parts.push(two, verdictView(item, answer));
   if (!whole) parts.push(element("p", "note", "Too long to mark the differences."));
-  if (text.t && answer.t) parts.push(tablesView(text.t, answer.t));
+  if (answer.t && answer.u) parts.push(tablesView(answer.u, answer.t));
+  if (answer.p) parts.push(witnessView(answer.p));
   if (answer.c !== undefined) parts.push(folded("Answer as the model wrote it", element("pre", "", answer.c)));
   parts.push(schemaView(text), sliceView(item));
   return parts;
@@ -50,7 +51,7 @@ function verdictView(item, answer) {
   box.append(element("strong", "", plain(name)), answer.m ? `: ${answer.m}` : "");
   const notes = [];
   if (lucky(state.run, item))
-    notes.push(answer.w === undefined
+    notes.push(answer.w === undefined || answer.p
       ? "Right on the shipped rows, but the suite tells it from the gold."
       : `Right on the shipped rows, but witness database ${answer.w} tells it from the gold.`);
   const rules = meta.rules.filter((rule) => rule !== "default" && verdict(state.run, item, rule) !== null);
@@ -62,24 +63,6 @@ function verdictView(item, answer) {
   if (answer.d) notes.push(`Read as ${answer.d}.`);
   if (answer.k) notes.push(`${answer.k} output tokens.`);
   box.append(element("p", "note", notes.join(" ")));
-  return box;
-}
-
-function tablesView(gold, found) {
-  const two = element("div", "two");
-  two.append(titled("Rows of the gold", resultTable(gold, found)), titled("Rows of the generated", resultTable(found, gold)));
-  return two;
-}
-
-function resultTable(table, other) {
-  const head = element("tr", "", ...table.columns.map((name) => element("th", "", String(name))));
-  const off = unmatchedRows(table.rows, other.rows);
-  const rows = table.rows.map((row, number) =>
-    element("tr", off[number] ? "off" : "", ...row.map((value) => element("td", "", value === null ? "NULL" : String(value)))));
-  const made = element("table", "", element("thead", "", head), element("tbody", "", ...rows));
-  const box = element("div", "scroll", made);
-  box.tabIndex = 0;
-  if (table.more) box.append(element("p", "note", `and ${grouped(table.more)} more rows`));
   return box;
 }
 
