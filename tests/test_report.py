@@ -5,6 +5,7 @@ import gzip
 import json
 import re
 
+import duckdb
 import pytest
 from made_runs import make_facts, make_items, make_training, write_run
 from rich.console import Console
@@ -19,6 +20,8 @@ from harness.report.leaderboard import write_leaderboard
 from harness.report.terminal import comparison_table, result_table, show
 
 HOSTILE = """</script><script>alert(1)</script><img src=x onerror="alert(2)">|`"""
+
+FILES = ("index.html", "items.parquet", "summary.json", "summary.md")
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +47,8 @@ def test_every_outcome_is_in_exactly_one_group():
 def test_the_same_runs_give_the_same_bytes(runs, written, tmp_path):
     again = report(runs, tmp_path)
 
-    for name in ("index.html", "summary.md", "summary.json"):
+    assert sorted(path.name for path in again.parent.iterdir()) == sorted(FILES)
+    for name in FILES:
         assert (again.parent / name).read_bytes() == (written.parent / name).read_bytes()
 
 
@@ -124,6 +128,28 @@ def test_ten_runs_of_2500_items_stay_under_five_megabytes(tmp_path):
         runs.append(write_run(tmp_path, make_facts(f"run-{number}", f"checkpoint-{number}"), items))
 
     assert report(runs, tmp_path / "out").stat().st_size < 5_000_000
+
+
+def test_the_items_of_all_runs_lie_beside_the_page_for_duckdb(runs, written):
+    query = (
+        f"SELECT model, count(*), count(*) FILTER (execution_match) FROM '{written.parent}/items.parquet' GROUP BY 1"
+    )
+    found = sorted(duckdb.sql(query).fetchall())
+    summary = json.loads((written.parent / "summary.json").read_text(encoding="utf-8"))
+
+    assert found == sorted((run["model"], run["n"], run["scores"]["default"]["hits"]) for run in summary["runs"])
+
+
+def test_runs_written_before_a_column_existed_lie_in_the_same_items_file(tmp_path):
+    new, old = make_items(20, 0.5, 1), make_items(20, 0.5, 1)
+    for item in old:
+        del item["table"], item["match_bird"]
+        item["run"] = item["rows"] = 7
+    folders = [write_run(tmp_path, make_facts(name, name), items) for name, items in (("new", new), ("old", old))]
+    path = report(folders, tmp_path / "out").parent / "items.parquet"
+
+    rows = duckdb.sql(f"SELECT run, count(*), count(\"table\"), count(match_bird), max(rows) FROM '{path}' GROUP BY 1")
+    assert sorted(rows.fetchall()) == [("new", 20, 20, 20, None), ("old", 20, 0, 0, 7)]
 
 
 def test_the_summary_holds_the_commands_keys(runs, written):

@@ -7,8 +7,18 @@ answered), training (of an adapter), machine, commit, totals (see `harness.evalu
 the same inputs lies in `timings` and, a row an item, in `execute_seconds`.
 """
 
-from harness.store.folder import FORMAT, ITEMS_FILE, RUN_FILE, RunFolder, write_run
-from harness.store.read import digest_of, find_run, is_finished, list_runs, load_items, read_run, run_id, views
+from harness.store.folder import FORMAT, ITEMS_FILE, RUN_FILE, RunFolder, file_digest, write_run
+from harness.store.read import (
+    digest_of,
+    find_run,
+    is_finished,
+    items_parquet,
+    list_runs,
+    load_items,
+    read_run,
+    run_id,
+    views,
+)
 from harness.store.rows import SCHEMA, item_row
 
 __all__ = [
@@ -18,9 +28,11 @@ __all__ = [
     "SCHEMA",
     "RunFolder",
     "digest_of",
+    "file_digest",
     "find_run",
     "is_finished",
     "item_row",
+    "items_parquet",
     "list_runs",
     "load_items",
     "read_run",

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from harness.errors import StoreError
 from harness.records import Run
 from harness.store.folder import FORMAT, ITEMS_FILE, PART_FILE, RUN_FILE, file_digest
+from harness.store.rows import valid_text
 
 RUNS = "reports/runs"
 
@@ -110,6 +111,26 @@ def views(runs: Sequence[Run]) -> duckdb.DuckDBPyConnection:
     none = "SELECT NULL::VARCHAR AS run, NULL::VARCHAR AS id WHERE false"
     connection.execute(f"CREATE TEMP VIEW items AS {' UNION ALL BY NAME '.join(selects) or none}")
     return connection
+
+
+def items_parquet(runs: Sequence[Run]) -> bytes:
+    """One Parquet file with every item of the runs, in the order given: columns `run` and `model`, then the items'.
+
+    A column that an older run lacks is null there. The same runs give the same bytes.
+    """
+    tables = []
+    for run in runs:
+        table = load_items(run)
+        for place, (name, value) in enumerate((("run", run.id), ("model", run.model))):
+            column = pa.array([valid_text(value)] * table.num_rows, pa.string())
+            # a column of that name is the items' own: it must not hide which run they are of
+            table = table.drop_columns([name]) if name in table.column_names else table
+            table = table.add_column(place, name, column)
+        tables.append(table)
+    out = pa.BufferOutputStream()
+    pq.write_table(pa.concat_tables(tables, promote_options="permissive"), out, compression="zstd")
+    content: bytes = out.getvalue().to_pybytes()
+    return content
 
 
 def _quoted(text: str) -> str:
