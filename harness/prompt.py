@@ -15,7 +15,7 @@ from pathlib import Path
 from sqlglot import Token, TokenType, tokenize
 from sqlglot.errors import TokenError
 
-from harness.benchmark import compact_script, compact_sqlite, schema_text
+from harness.benchmark import compact_file, compact_script, schema_text
 from harness.config import PromptChoice
 from harness.errors import ConfigError
 from harness.records import Item
@@ -74,7 +74,7 @@ def shown_schema(item: Item, choice: PromptChoice) -> str:
     """The schema text the prompt shows, by `prompt.schema`."""
     if choice.schema_ == "compact":
         path = item.database.path
-        return compact_sqlite(path, choice.sample_rows) if path else compact_script(item.context, choice.sample_rows)
+        return compact_file(path, choice.sample_rows) if path else compact_script(item.context, choice.sample_rows)
     rows = choice.sample_rows if choice.schema_ == "ddl+rows" else 0
     if item.database.path:
         return schema_text(item.database.path, rows)

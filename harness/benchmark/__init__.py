@@ -1,6 +1,6 @@
 """Benchmarks: a folder, a name or a file of questions -> items with ids, splits and a digest."""
 
-from harness.benchmark.compact import compact_script, compact_sqlite
+from harness.benchmark.compact import compact_file, compact_script, compact_sqlite
 from harness.benchmark.load import Benchmark, load
 from harness.benchmark.rows import id_text
 from harness.benchmark.sources import is_data_file, read_rows
@@ -10,6 +10,7 @@ from harness.benchmark.split import Overlap, split_digest
 __all__ = [
     "Benchmark",
     "Overlap",
+    "compact_file",
     "compact_script",
     "compact_sqlite",
     "id_text",

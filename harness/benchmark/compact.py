@@ -16,10 +16,15 @@ from typing import Any
 import sqlglot
 from sqlglot import exp
 
-from harness.dialect import open_sqlite, quote, sqlite_tables
+from harness.dialect import duckdb_tables, file_kind, open_duckdb, open_sqlite, quote, sqlite_tables
 
 _LONGEST = 24
 """Characters of a value that are shown."""
+_KEYS = (
+    "SELECT constraint_type, constraint_column_names, referenced_table, referenced_column_names "
+    "FROM duckdb_constraints() WHERE schema_name = ? AND table_name = ? "
+    "AND constraint_type IN ('PRIMARY KEY', 'FOREIGN KEY')"
+)
 
 
 @dataclass(slots=True)
@@ -29,6 +34,11 @@ class _Column:
     key: bool = False
     references: str = ""
     values: list[Any] = field(default_factory=list)
+
+
+def compact_file(path: str, values: int) -> str:
+    """The tables of a database file, SQLite or DuckDB, as `compact_sqlite` writes them."""
+    return compact_duckdb(path, values) if file_kind(path) == "duckdb" else compact_sqlite(path, values)
 
 
 @lru_cache(maxsize=1024)
@@ -53,6 +63,26 @@ def _columns_of(source: sqlite3.Connection, table: str, values: int) -> list[_Co
         for row in source.execute(f"SELECT * FROM {quoted} LIMIT 50"):
             _collect(columns, row, values)
     return columns
+
+
+@lru_cache(maxsize=1024)
+def compact_duckdb(path: str, values: int) -> str:
+    """The tables of a DuckDB file, with up to `values` distinct values a column, in order of first appearance."""
+    with closing(open_duckdb(path)) as source:
+        tables = []
+        for table in duckdb_tables(source):
+            columns = {name: _Column(name, kind.lower()) for name, kind in table.columns}
+            for kind, names, parent, parent_names in source.execute(_KEYS, [table.schema, table.name]).fetchall():
+                for name, there in zip(names, parent_names or [""] * len(names), strict=True):
+                    if kind == "PRIMARY KEY":
+                        columns[name].key = True
+                    else:
+                        columns[name].references = f"{parent}({there})"
+            if values:
+                for row in source.execute(f"SELECT * FROM {table.in_file} LIMIT 50").fetchall():
+                    _collect(list(columns.values()), row, values)
+            tables.append((table.name if table.schema == "main" else table.qualified, list(columns.values())))
+        return _text(tables, values)
 
 
 def compact_script(script: str, values: int) -> str:

@@ -1,4 +1,4 @@
-"""Spider-style folders: questions that name a database under `database/<db>/<db>.sqlite`."""
+"""Spider-style folders: questions that name a database under `database/<db>/<db>.sqlite` (or `.duckdb`)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness.benchmark.rows import Rows, golds_of, tags_of, text_of, with_ids
 from harness.config import BenchmarkFile, Columns
-from harness.dialect import sqlite_schema_text
+from harness.dialect import file_schema_text
 from harness.errors import DataError
 from harness.records import Database, Item
 
@@ -19,11 +19,12 @@ FILES = {"train": ("train.jsonl", "train_spider.json", "train.json"), "test": ("
 COLUMNS = Columns(question="question", gold="query")
 """Spider's own column names; what `benchmark.toml` maps goes before."""
 _FOLDERS = ("database", "databases", "test_database")
+_ENDINGS = (".sqlite", ".duckdb")
 _ID = re.compile(r"[^/\\:\x00]+")
 
 
 def items_of_spider(rows: Rows, settings: BenchmarkFile, root: Path, where: str) -> Iterator[Item]:
-    """Items whose tables lie in an SQLite file (`spider` layout)."""
+    """Items whose tables lie in an SQLite or DuckDB file (`spider` layout)."""
     columns = COLUMNS.model_copy(
         update={name: getattr(settings.columns, name) for name in settings.columns.model_fields_set}
     )
@@ -43,15 +44,16 @@ def items_of_spider(rows: Rows, settings: BenchmarkFile, root: Path, where: str)
 
 
 def database_file(root: Path, name: str, place: str) -> Path:
-    """The SQLite file of a database id, which may not lead out of the folder."""
+    """The file of a database id, which may not lead out of the folder."""
     if not _ID.fullmatch(name) or name.strip(".") == "":
         raise DataError(f"{place}: '{name}' is no database id (it may not be a path); mend the row.")
     for folder in _FOLDERS:
-        path = root / folder / name / f"{name}.sqlite"
-        if path.is_file():
-            return path.resolve()
+        for ending in _ENDINGS:
+            path = root / folder / name / f"{name}{ending}"
+            if path.is_file():
+                return path.resolve()
     raise DataError(
-        f"{place}: the database {name} is not at {root / _FOLDERS[0] / name / (name + '.sqlite')}; "
+        f"{place}: the database {name} is not at {root / _FOLDERS[0] / name / (name + '.sqlite')} (nor as .duckdb); "
         "point benchmark.root at the folder that holds database/."
     )
 
@@ -69,4 +71,4 @@ def file_key(path: str) -> str:
 @lru_cache(maxsize=4096)
 def schema_text(path: str, sample_rows: int) -> str:
     """CREATE TABLE text of a database file, with sample rows of each table where asked for."""
-    return sqlite_schema_text(Path(path), sample_rows)
+    return file_schema_text(path, sample_rows)

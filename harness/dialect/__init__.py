@@ -1,10 +1,12 @@
 """From a benchmark's dialect to DuckDB: the same road for gold, context and prediction, and a record of it.
 
 A connection that runs a benchmark first runs `settings_of(dialects)` (NULL order, integer division ... of the
-benchmark's first dialect), then `translate_schema` or `materialise_sqlite`, then `translate` for each statement.
+benchmark's first dialect), then `translate_schema` or `materialise_file`, then `translate` for each statement.
 """
 
 from harness.dialect.catalog import Catalog, ForeignKey, quote, read_catalog
+from harness.dialect.database_file import FileKind, file_kind, file_schema_text, materialise_file
+from harness.dialect.duckdb_file import duckdb_tables, open_duckdb
 from harness.dialect.profile import Profile, profile_of, settings_of
 from harness.dialect.schema import SchemaLoad, translate_schema
 from harness.dialect.sqlite_file import materialise_sqlite, open_sqlite, sqlite_schema_text, sqlite_tables
@@ -13,11 +15,17 @@ from harness.dialect.translate import Bind, Translation, translate, translate_af
 __all__ = [
     "Bind",
     "Catalog",
+    "FileKind",
     "ForeignKey",
     "Profile",
     "SchemaLoad",
     "Translation",
+    "duckdb_tables",
+    "file_kind",
+    "file_schema_text",
+    "materialise_file",
     "materialise_sqlite",
+    "open_duckdb",
     "open_sqlite",
     "profile_of",
     "quote",

@@ -13,12 +13,14 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 from harness.answer import Table
-from harness.dialect import Catalog, materialise_sqlite, quote, read_catalog, translate_schema
+from harness.dialect import Catalog, materialise_file, quote, read_catalog, translate_schema
 from harness.sandbox.engine import BINDING, PLACES, Engine, Failure
 from harness.sqltext import Kind
 
 _ATTACHED, _SHUFFLED = "work", "shuffled"
-_TABLES = "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database() AND NOT internal"
+_TABLES = (
+    "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = current_database() AND NOT internal"
+)
 _VIEWS = "SELECT sql FROM duckdb_views() WHERE database_name = current_database() AND NOT internal"
 
 
@@ -96,13 +98,14 @@ class Space:
     def state(self, seconds: float) -> dict[str, Table]:
         """Every table and view by name, with its rows."""
         names, _ = self.engine.query(
-            f"{_TABLES} UNION ALL {_VIEWS.replace('SELECT sql', 'SELECT view_name')}",
+            f"{_TABLES} UNION ALL {_VIEWS.replace('SELECT sql', 'SELECT schema_name, view_name')}",
             seconds,
             self._max_rows,
         )
         found: dict[str, Table] = {}
-        for (name,) in names.rows:
-            found[name] = self.engine.query(f"SELECT * FROM {quote(name)}", seconds, self._max_rows)[0]
+        for schema, name in names.rows:
+            shown = name if schema == "main" else f"{schema}.{name}"
+            found[shown] = self.engine.query(f"SELECT * FROM {_qualified(schema, name)}", seconds, self._max_rows)[0]
         return found
 
     @contextmanager
@@ -114,11 +117,14 @@ class Space:
         self.engine.run(f"ATTACH ':memory:' AS {_SHUFFLED}", self._seconds)
         try:
             self.engine.run(f"USE {_SHUFFLED}", self._seconds)
-            for (name,) in tables.rows:
-                source = f"{home}.main.{quote(name)}"
+            for schema in sorted({schema for schema, _ in tables.rows} - {"main"}):
+                self.engine.run(f"CREATE SCHEMA {quote(schema)}", self._seconds)
+            for schema, name in tables.rows:
+                source = f"{home}.{quote(schema)}.{quote(name)}"
                 order = f"hash(rowid + {seed})"
                 self.engine.run(
-                    f"CREATE TABLE {quote(name)} AS SELECT * FROM {source} ORDER BY {order}", self._seconds
+                    f"CREATE TABLE {_qualified(schema, name)} AS SELECT * FROM {source} ORDER BY {order}",
+                    self._seconds,
                 )
             for (definition,) in views.rows:
                 self.engine.run(definition, self._seconds)
@@ -163,6 +169,11 @@ class Space:
             self._begin()
             for sql in self._written:
                 self.engine.run(sql, self._seconds)
+
+
+def _qualified(schema: str, name: str) -> str:
+    """The name as SQL writes it: with its schema where that is not `main`."""
+    return quote(name) if schema == "main" else f"{quote(schema)}.{quote(name)}"
 
 
 class ScriptSpace(Space):
@@ -267,7 +278,7 @@ class FileSpace(Space):
         """Copy the file's tables in; leaves the database in use."""
         self.engine.run(f"ATTACH ':memory:' AS {self._name}", self._seconds)
         self.engine.run(f"USE {self._name}", self._seconds)
-        self.catalog = materialise_sqlite(path, self.engine.connection)
+        self.catalog = materialise_file(path, self.engine.connection)
 
     def _home(self) -> str:
         return self._name
