@@ -47,6 +47,14 @@ class Benchmark:
             self._load(name)
         return self._loaded[name]
 
+    def stream(self, split: SplitName | None = None) -> Iterator[Item]:
+        """The items of a split one at a time, read anew where they are not held yet and need not be drawn from all."""
+        name = split or self.settings.evaluate
+        if name in self._loaded or (self.settings.data and name != "all") or (not self.settings.data and name == "all"):
+            yield from self.items(name)
+        else:
+            yield from self._items(self.settings.data or self._named_source(name))
+
     def digest(self, split: SplitName | None = None) -> str:
         """Digest of a split's items: equal digests mean the same questions, golds and tables."""
         return split_digest(self.items(split))

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from harness.benchmark.seen import SeenIds
 from harness.benchmark.sources import Row
 from harness.config import BenchmarkFile, Columns
 from harness.errors import DataError
@@ -49,19 +50,17 @@ def items_of_rows(rows: Rows, settings: BenchmarkFile, where: str) -> Iterator[I
 
 def with_ids(rows: Rows, columns: Columns, where: str) -> Iterator[tuple[int, str, Row]]:
     """Yields (row number, id, row); a row without an id has its number; duplicates are refused by name."""
-    seen: dict[str, int] = {}
+    seen = SeenIds()
     for number, row in rows:
         value = row.get(columns.id)
         identity = str(number) if value is None else id_text(value)
         if identity is None:
             raise DataError(f"{where} row {number}: '{columns.id}' is {value!r}, but an id is text or a whole number.")
-        if identity in seen:
-            raise DataError(
-                f"{where} row {number}: id '{identity}' is already that of row {seen[identity]}; make ids unique."
-            )
-        seen[identity] = number
+        earlier = seen.earlier(identity, number)
+        if earlier is not None:
+            raise DataError(f"{where} row {number}: id '{identity}' is already that of row {earlier}; make ids unique.")
         yield number, identity, row
-    if not seen:
+    if not seen.count:
         raise DataError(f"{where} holds no row; name a file with questions.")
 
 

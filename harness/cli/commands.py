@@ -79,18 +79,36 @@ def evaluate(
 
 @app.command()
 def score(
-    benchmark: Benchmark,
-    predictions: Annotated[Path, typer.Argument(help=".jsonl or .parquet with id and sql or completion")],
+    benchmark: Annotated[
+        str | None, typer.Argument(help="Name under benchmarks/, folder with benchmark.toml, or a data file")
+    ] = None,
+    predictions: Annotated[Path | None, typer.Argument(help=".jsonl or .parquet with id and sql or completion")] = None,
     overrides: Overrides = None,
     out: Out = None,
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Count questions without a prediction as wrong")
     ] = False,
+    shard: Annotated[
+        str | None, typer.Option("--shard", metavar="I/N", help="Score the I-th of N parts only, into --out")
+    ] = None,
+    join: Annotated[
+        Path | None, typer.Option("--join", metavar="DIR", help="Join the shards that lie under DIR into one run there")
+    ] = None,
 ) -> None:
-    """Score predictions made elsewhere."""
+    """Score predictions made elsewhere, whole or in shards."""
+    from harness.cli.scoring import join as run_join
     from harness.cli.scoring import score as run
 
-    run(benchmark, predictions, overrides or [], out, allow_missing=allow_missing)
+    if join is not None:
+        if benchmark is not None or shard is not None or out is not None:
+            raise typer.BadParameter("--join takes the folder of the shards and nothing else.")
+        run_join(join)
+        return
+    if benchmark is None or predictions is None:
+        raise typer.BadParameter("name a benchmark and a file of predictions, or --join DIR.")
+    if shard is not None and out is None:
+        raise typer.BadParameter("--shard needs --out DIR, the folder that all shards share.")
+    run(benchmark, predictions, overrides or [], out, allow_missing=allow_missing, part=shard)
 
 
 @app.command()

@@ -16,6 +16,7 @@ from harness.config import load_score_command
 from harness.evaluate.judging import score_settings
 from harness.evaluate.predictions import read_predictions
 from harness.evaluate.scored import Scored, score_predictions
+from harness.evaluate.shards import join_shards, parse_shard
 from harness.scoring import FINDINGS, Audit
 from harness.scoring import audit as audit_items
 
@@ -23,17 +24,36 @@ _NAMED = 5
 """Unusable items shown with their reason, a kind."""
 
 
-def score(name: str, predictions: Path, overrides: Sequence[str], out: Path | None, *, allow_missing: bool) -> None:
-    """Score a file of predictions and print what came of it."""
+def score(
+    name: str,
+    predictions: Path,
+    overrides: Sequence[str],
+    out: Path | None,
+    *,
+    allow_missing: bool,
+    part: str | None = None,
+) -> None:
+    """Score a file of predictions, or one shard of it, and print what came of it."""
+    shard = None if part is None else parse_shard(part)
     command = load_score_command(name, overrides)
     benchmark = benchmarks.load(command.benchmark.name, command.benchmark.settings)
-    answers = read_predictions(predictions, [item.id for item in benchmark.items()], allow_missing=allow_missing)
+    answers = read_predictions(predictions, (item.id for item in benchmark.stream()), allow_missing=allow_missing)
     if answers.missing:
         say(f"{units.plural(len(answers.missing), 'question')} without a prediction: counted as wrong.")
     with progress("scoring") as tick:
-        scored = score_predictions(benchmark, answers, command.score, source=predictions, out=out, tick=tick)
-    _print(benchmark.name, scored)
-    emit(_document(scored))
+        scored = score_predictions(
+            benchmark, answers, command.score, source=predictions, out=out, shard=shard, tick=tick, say=say
+        )
+    _print(benchmark.name if shard is None else f"{benchmark.name}, shard {shard}", scored)
+    emit(_document(scored) | ({} if shard is None else {"shard": str(shard), "reused": scored.reused}))
+
+
+def join(folder: Path) -> None:
+    """Join the shards under a folder into one run and print what came of it."""
+    joined = join_shards(folder)
+    scored = Scored(joined.totals, joined.totals["missing"], joined.score_seconds, joined.out)
+    _print(f"{folder}, {units.plural(joined.shards, 'shard')}", scored)
+    emit(_document(scored) | {"shards": joined.shards, "join_seconds": round(joined.seconds, 3)})
 
 
 def _document(scored: Scored) -> dict[str, Any]:

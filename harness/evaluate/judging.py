@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
+from itertools import tee
 from pathlib import Path
 from typing import Any
 
@@ -50,22 +51,26 @@ def judges_digest() -> str:
 
 
 def judged_rows(
-    items: Sequence[Item],
+    items: Iterable[Item],
     answers: Mapping[str, Generation | str],
     settings: ScoreSettings,
     totals: Totals,
     *,
-    missing: Collection[str] = (),
+    count: int,
     tick: Tick | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Yields rows of `items.parquet` in the items' order as they are judged; `totals` grows along."""
-    absent = set(missing)
-    verdicts = score(items, {**dict.fromkeys(absent, ""), **answers}, settings)
-    for done, (item, verdict) in enumerate(zip(items, verdicts, strict=True), start=1):
-        if item.id in absent and verdict.outcome is Outcome.NO_SQL:
+    """Yields rows of `items.parquet` in the items' order as they are judged, streaming; `totals` grows along.
+
+    `count` is how many items there are, for `tick`. A question without an answer is judged as an empty one.
+    """
+    asked, judged = tee(items)
+    verdicts = score(asked, answers, settings)
+    for done, (item, verdict) in enumerate(zip(judged, verdicts, strict=True), start=1):
+        answer = answers.get(item.id)
+        if answer is None and verdict.outcome is Outcome.NO_SQL:
             verdict = dataclasses.replace(verdict, reason=_NO_PREDICTION)
-        generation = as_generation(answers.get(item.id), item.id)
+        generation = as_generation(answer, item.id)
         totals.add(verdict, generation)
         if tick is not None:
-            tick(done, len(items))
+            tick(done, count)
         yield item_row(item, generation, verdict)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.benchmark import id_text, read_rows
 from harness.errors import DataError
+from harness.evaluate.answer_file import AnswerFile
 from harness.records import Generation
 
 _NAMED = 5
@@ -19,27 +20,24 @@ _NAMED = 5
 class Predictions:
     """Answers by item id."""
 
-    answers: Mapping[str, Generation | str]
+    answers: AnswerFile
     """A text is SQL as it stands; a Generation is a model's raw text, from which the SQL is taken."""
     missing: tuple[str, ...]
     """Ids of the benchmark that the file does not have; counted as wrong."""
 
 
-def read_predictions(path: Path, ids: Sequence[str], *, allow_missing: bool = False) -> Predictions:
+def read_predictions(path: Path, ids: Iterable[str], *, allow_missing: bool = False) -> Predictions:
     """The answers of a .jsonl or .parquet file with `id` and `sql` or `completion`; a DataError names ids at fault."""
-    known = set(ids)
-    answers: dict[str, Generation | str] = {}
+    answers = AnswerFile(ids)
     twice: dict[str, None] = {}
     unknown: dict[str, None] = {}
     for number, row in read_rows(path):
         identity = _identity(row, path, number)
-        if identity not in known:
+        if not answers.knows(identity):
             unknown[identity] = None
-        elif identity in answers:
+        elif not answers.put(identity, _answer(row, identity, f"{path} row {number} (id {identity})")):
             twice[identity] = None
-        else:
-            answers[identity] = _answer(row, identity, f"{path} row {number} (id {identity})")
-    missing = tuple(identity for identity in ids if identity not in answers)
+    missing = answers.missing()
     faults = _faults(twice, unknown, () if allow_missing else missing)
     if faults:
         raise DataError(f"{path} does not fit the benchmark: {'; '.join(faults)}. Nothing was scored.")

@@ -168,7 +168,8 @@ class Evaluation:
         for sample in range(self.experiment.generate.samples):
             chosen = {item.id: answers[item.id, sample] for item in self.items}
             # the totals are those of the first answer to each question
-            yield from judged_rows(self.items, chosen, settings, totals if sample == 0 else Totals(), tick=tick)
+            counted = totals if sample == 0 else Totals()
+            yield from judged_rows(self.items, chosen, settings, counted, count=len(self.items), tick=tick)
 
     def _facts(
         self, subject: Subject, digests: Mapping[str, str], answered: Answered, totals: Totals
@@ -191,13 +192,13 @@ class Evaluation:
         return facts | ({"training": dict(subject.training)} if subject.training else {})
 
 
-def benchmark_facts(benchmark: benchmarks.Benchmark, items: Sequence[Item], digest: str) -> dict[str, Any]:
+def benchmark_facts(benchmark: benchmarks.Benchmark, count: int, digest: str) -> dict[str, Any]:
     """What `run.json` says about the questions."""
     overlap = benchmark.overlap()
     return {
         "name": benchmark.name,
         "split": benchmark.settings.evaluate,
-        "n": len(items),
+        "n": count,
         "digest": digest,
         "dialects": list(benchmark.dialects),
         "overlap": None if overlap is None else dataclasses.asdict(overlap),

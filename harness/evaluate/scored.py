@@ -1,29 +1,34 @@
-"""A file of predictions scored, and stored as a run where a folder is named."""
+"""A file of predictions scored, whole or one shard of it, and stored as a run where a folder is named."""
 
 from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from harness.benchmark import Benchmark, split_digest
 from harness.config import ScoreChoice
+from harness.errors import StoreError
 from harness.evaluate.judging import Tick, judged_rows, judges_digest, score_facts, score_settings
 from harness.evaluate.predictions import Predictions
 from harness.evaluate.run import benchmark_facts
+from harness.evaluate.shards import Shard, shard_facts
+from harness.evaluate.stored import stored_rows
 from harness.evaluate.totals import Totals
 from harness.machine import machine
-from harness.store import RunFolder, digest_of, run_id
+from harness.records import Item
+from harness.store import RunFolder, digest_of, is_finished, read_run, run_id
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Totals of a file of predictions."""
+    """Totals of a file of predictions, or of one shard of it."""
 
     totals: Mapping[str, Any]
     missing: int
@@ -31,6 +36,8 @@ class Scored:
     seconds: float
     """Wall seconds of scoring, starting the workers included."""
     out: Path | None
+    reused: bool = False
+    """True where the shard was there already."""
 
 
 def score_predictions(
@@ -40,13 +47,34 @@ def score_predictions(
     *,
     source: Path,
     out: Path | None,
+    shard: Shard | None = None,
     tick: Tick | None = None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Scored:
-    """Judge every question of the benchmark's split; with `out`, write `run.json` and `items.parquet` there."""
-    items = benchmark.items()
+    """Judge every question of the benchmark's split, or those of a shard; with `out`, write the run there.
+
+    Items are read as they are needed, so the memory does not grow with their number. A finished shard with the same
+    inputs is reused, a damaged one is made again and said.
+    """
+    facts = _facts(benchmark, predictions, choice, source)
+    first, last = 0, facts["benchmark"]["n"]
+    if shard is not None:
+        first, last = shard.bounds(last)
+        facts |= {"shard": shard_facts(shard, facts["benchmark"]["n"])}
+        out = None if out is None else shard.folder(out)
+    if shard is not None and out is not None and (kept := _kept(out, facts, say)) is not None:
+        return kept
     totals = Totals()
+    missing = 0
+
+    def items() -> Iterator[Item]:
+        nonlocal missing
+        for item in islice(benchmark.stream(), first, last):
+            missing += item.id not in predictions.answers
+            yield item
+
     settings = score_settings(choice, benchmark)
-    rows = judged_rows(items, predictions.answers, settings, totals, missing=predictions.missing, tick=tick)
+    rows = judged_rows(items(), predictions.answers, settings, totals, count=last - first, tick=tick)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     with nullcontext() if out is None else RunFolder(out) as folder:
         start = time.perf_counter()
@@ -55,11 +83,11 @@ def score_predictions(
         else:
             folder.write_items(rows)
         seconds = time.perf_counter() - start
+        counted = {**totals.facts(), "missing": missing}
         if folder is not None:
-            facts = _facts(benchmark, predictions, choice, totals, source)
             timings = {"started": started, "phases": {"score": seconds}, "speed": None}
-            folder.finish({**facts, "timings": timings})
-    return Scored(totals.facts(), len(predictions.missing), seconds, out)
+            folder.finish({**facts, "totals": counted, "timings": timings})
+    return Scored(counted, missing, seconds, out)
 
 
 def _drain(rows: Iterable[Any]) -> None:
@@ -67,29 +95,53 @@ def _drain(rows: Iterable[Any]) -> None:
         pass
 
 
-def _facts(
-    benchmark: Benchmark, predictions: Predictions, choice: ScoreChoice, totals: Totals, source: Path
-) -> dict[str, Any]:
+def _kept(folder: Path, facts: Mapping[str, Any], say: Callable[[str], None]) -> Scored | None:
+    """A finished shard with the same inputs, whole; None where it must be made."""
+    if not is_finished(folder):
+        return None
+    try:
+        run = read_run(folder)
+        if run.facts["digests"]["inputs"] != facts["digests"]["inputs"]:
+            return None
+        _drain(stored_rows(run, ("id",)))
+    except StoreError as error:
+        say(f"The stored shard is damaged and is made again: {error}")
+        return None
+    say(f"reusing {folder}")
+    totals = run.facts["totals"]
+    return Scored(totals, totals["missing"], run.facts["timings"]["phases"]["score"], folder, reused=True)
+
+
+def _facts(benchmark: Benchmark, predictions: Predictions, choice: ScoreChoice, source: Path) -> dict[str, Any]:
+    """What `run.json` says apart from totals and timings."""
     here = machine()
-    digest = split_digest(benchmark.items())
-    answers = {key: _text(value) for key, value in predictions.answers.items()}
+    count, digest = _survey(benchmark)
     judged = {"score": score_facts(choice, benchmark), "judges": judges_digest()}
-    digests = {"benchmark": digest, "predictions": digest_of(answers), "judges": judged["judges"]}
+    digests = {"benchmark": digest, "predictions": predictions.answers.digest(), "judges": judged["judges"]}
     inputs = digest_of({**digests, **judged})
     return {
         "id": run_id(benchmark.name, source.stem, inputs),
         "model": source.stem,
         "kind": "predictions",
         "name": benchmark.name,
-        "benchmark": benchmark_facts(benchmark, benchmark.items(), digest),
+        "benchmark": benchmark_facts(benchmark, count, digest),
         "digests": {**digests, "inputs": inputs},
         "score": judged["score"],
         "generator": {"backend": "file", "file": source.name},
         "machine": {**dataclasses.asdict(here), "name": here.name},
         "commit": here.commit,
-        "totals": {**totals.facts(), "missing": len(predictions.missing)},
     }
 
 
-def _text(answer: Any) -> Any:
-    return answer if isinstance(answer, str) else dataclasses.asdict(answer)
+def _survey(benchmark: Benchmark) -> tuple[int, str]:
+    """How many items there are, and their digest, in one pass."""
+    count = 0
+
+    def counted() -> Iterator[Item]:
+        nonlocal count
+        for item in benchmark.stream():
+            count += 1
+            yield item
+
+    digest = split_digest(counted())
+    return count, digest
