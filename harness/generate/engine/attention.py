@@ -1,0 +1,55 @@
+"""Attention over prompts, and over a cache for one new token a row; the kernel on CUDA, plain torch elsewhere."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+
+from harness.generate.engine.shape import WHOLE_CONTEXT
+
+Tensor = torch.Tensor
+
+
+def prompt_attention(q: Tensor, k: Tensor, v: Tensor, scale: float, window: int) -> Tensor:
+    """Return causal attention [rows * width, heads * head_dim] for q, k, v [rows, width, heads, head_dim].
+
+    Rows are padded on the right: no real token sees the padding behind it.
+    """
+    rows, width, heads, size = q.shape
+    group = heads // k.shape[2]
+    q, k, v = (part.transpose(1, 2) for part in (q, k, v))
+    if width <= window:
+        out = functional.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale, enable_gqa=group > 1)
+    else:
+        at = torch.arange(width, device=q.device)
+        far = at[:, None] - at[None, :]
+        seen = (far >= 0) & (far < window)
+        k, v = (part.repeat_interleave(group, dim=1) for part in (k, v))
+        out = functional.scaled_dot_product_attention(q, k, v, attn_mask=seen, scale=scale)
+    return out.transpose(1, 2).reshape(rows * width, heads * size)
+
+
+def decode_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    lengths: Tensor,
+    slots: Tensor,
+    scale: float,
+    window: int,
+) -> Tensor:
+    """Return what `kernels.decode_attention` returns, in plain torch: the reference, and the way without a GPU."""
+    rows, heads, size = q.shape
+    group = heads // k.shape[1]
+    keys[slots, lengths] = k
+    values[slots, lengths] = v
+    width = int(lengths.max()) + 1
+    at = torch.arange(width, device=q.device)
+    seen = (at[None, :] <= lengths[:, None]) & (at[None, :] > lengths[:, None] - min(window, WHOLE_CONTEXT))
+    past_k, past_v = (cache[slots, :width].transpose(1, 2).repeat_interleave(group, 1) for cache in (keys, values))
+    out = functional.scaled_dot_product_attention(
+        q[:, :, None, :], past_k, past_v, attn_mask=seen[:, None, None, :], scale=scale
+    )
+    return out.reshape(rows, heads * size)

@@ -1,0 +1,247 @@
+"""A decoder over slots: a static cache, prompts written into free slots, decode steps replayed as CUDA graphs.
+
+A step of a small model is bound by launching kernels, not by running them (an H100 ran one trivial operation in 9 us,
+2,000 of them a step); a captured step is one launch. A slot keeps one sequence; each row of a step names its slot, so
+that any subset of the slots can be stepped with the smallest captured graph that holds it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from harness.generate.engine import attention
+from harness.generate.engine.pieces import Pieces
+from harness.generate.engine.shape import Shape, decoder_of
+from harness.generate.engine.weights import Weights, refill, take_weights
+
+Tensor = torch.Tensor
+_WARM = 2
+
+
+@dataclass(slots=True)
+class _State:
+    """What each slot holds, on the device; the last slot is nobody's: rows that fill a batch up point to it."""
+
+    token: Tensor
+    """The id that the next step reads."""
+    length: Tensor
+    """Positions in the cache."""
+    made: Tensor
+    """Ids made so far, the first from the prompt included."""
+    limit: Tensor
+    done: Tensor
+    out: Tensor
+    """[slots, most new + 1]; the last column takes what finished rows would write."""
+
+
+@dataclass(slots=True)
+class _Graph:
+    rows: int
+    slots: Tensor
+    replay: Callable[[], None]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class Decoder:
+    """One model's weights, cache and captured steps."""
+
+    def __init__(self, model: Any, shape: Shape, slots: int, positions: int, new: int, compiled: bool) -> None:
+        """`slots` sequences of at most `positions` positions, `new` of them new; `compiled` on CUDA alone."""
+        self.shape = shape
+        self.slots = slots
+        self.positions = positions
+        self.new = new
+        self.device = model.get_input_embeddings().weight.device
+        self.cuda = self.device.type == "cuda"
+        self.weights: Weights = take_weights(model, shape)
+        self.capture_seconds = 0.0
+        self._compiled = compiled and self.cuda
+        self._prompt_pieces = Pieces(shape, self._compiled)
+        self._step_pieces = Pieces(shape, self._compiled)
+        self._single_pieces = Pieces(shape, self._compiled, single=True)
+        self._tables = self._rotary(model)
+        cache = (slots + 1, positions, shape.kv_heads, shape.head_dim)
+        self._keys = [torch.zeros(cache, dtype=shape.dtype, device=self.device) for _ in range(shape.layers)]
+        self._values = [torch.zeros(cache, dtype=shape.dtype, device=self.device) for _ in range(shape.layers)]
+        self._state = self._fresh_state()
+        self._stops = torch.full((8,), -1, dtype=torch.int64, device=self.device)
+        self._graphs: dict[int, _Graph] = {}
+        self._pool: Any = None
+
+    def adopt(self, model: Any) -> bool:
+        """Take another model's weights into the same memory, captured steps kept; False where the shapes differ."""
+        return refill(self.weights, model, self.shape)
+
+    def holds(self, positions: int, new: int) -> bool:
+        """Return whether a slot has room for so many positions, and for so many new ids."""
+        return self.positions >= positions and self.new >= new
+
+    def set_stops(self, stops: Sequence[int]) -> None:
+        """Say which ids end an answer, at most 8."""
+        self._stops.fill_(-1)
+        for at, stop in enumerate(stops):
+            self._stops[at] = stop
+
+    @torch.no_grad()
+    def read(self, slots: Sequence[int], prompts: Sequence[Sequence[int]], limits: Sequence[int]) -> int:
+        """Write prompts into slots and choose each one's first id; returns the padding read along."""
+        shape, rows = self.shape, len(prompts)
+        width = max(len(prompt) for prompt in prompts)
+        lengths = [len(prompt) for prompt in prompts]
+        ids = torch.zeros((rows, width), dtype=torch.int64)
+        for row, prompt in enumerate(prompts):
+            ids[row, : lengths[row]] = torch.as_tensor(prompt)
+        places = self._placed(slots)
+        last = self._placed([row * width + length - 1 for row, length in enumerate(lengths)])
+        stream, normed = self._prompt_pieces.enter(ids.flatten().to(self.device), self.weights)
+        turns = {kind: tuple(t[:width].repeat(rows, 1) for t in table) for kind, table in self._tables.items()}
+        for number, layer in enumerate(self.weights.layers):
+            q, k, v = self._prompt_pieces.ask(normed, layer, *turns[shape.kinds[number]])
+            q, k, v = (part.view(rows, width, -1, shape.head_dim) for part in (q, k, v))
+            self._keys[number][places, :width] = k
+            self._values[number][places, :width] = v
+            attended = attention.prompt_attention(q, k, v, shape.scale, shape.windows[number])
+            if number == shape.layers - 1:  # past the last keys and values only the last token matters
+                stream, attended = stream[last], attended[last]
+            stream, normed = self._prompt_pieces.settle(stream, attended, layer, self._norm_after(number))
+        self._begin(places, self._prompt_pieces.choose(normed, self.weights.head), lengths, limits)
+        return rows * width - sum(lengths)
+
+    def step(self, slots: Sequence[int], steps: int) -> None:
+        """Run so many decode steps for the sequences in `slots`; finished ones stand still."""
+        graph = self._graph(self._bucket(len(slots)))
+        rows = torch.full((graph.rows,), self.slots, dtype=torch.int64)
+        rows[: len(slots)] = torch.as_tensor(slots)
+        graph.slots.copy_(rows.pin_memory() if self.cuda else rows, non_blocking=True)
+        for _ in range(steps):
+            graph.replay()
+
+    def finished(self) -> list[bool]:
+        """Return for each slot whether its sequence is done; waits for the device."""
+        return list(self._state.done[: self.slots].tolist())
+
+    def take(self, slots: Sequence[int]) -> list[list[int]]:
+        """Return the ids made in these slots."""
+        places = self._placed(slots)
+        made, out = self._state.made[places].tolist(), self._state.out[places].tolist()
+        return [ids[:count] for ids, count in zip(out, made, strict=True)]
+
+    def _bucket(self, count: int) -> int:
+        size = 1
+        while size < count:
+            size *= 2
+        return min(size, self.slots) if count <= self.slots else size
+
+    def _graph(self, rows: int) -> _Graph:
+        """The step for so many rows: captured once on CUDA, run as it is elsewhere."""
+        known = self._graphs.get(rows)
+        if known is not None:
+            return known
+        slots = torch.full((rows,), self.slots, dtype=torch.int64, device=self.device)
+        if not self.cuda:
+            made = _Graph(rows, slots, lambda: self._one_step(slots))
+        else:
+            start = time.perf_counter()
+            made = _Graph(rows, slots, self._captured(slots))
+            self.capture_seconds += time.perf_counter() - start
+        self._graphs[rows] = made
+        return made
+
+    def _captured(self, slots: Tensor) -> Callable[[], None]:
+        """Warm the step up on nobody's slot, then capture it."""
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(_WARM):
+                self._one_step(slots)
+        torch.cuda.current_stream().wait_stream(stream)
+        torch.cuda.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._pool):
+            self._one_step(slots)
+        self._pool = self._pool or graph.pool()
+        return graph.replay
+
+    @torch.no_grad()
+    def _one_step(self, slots: Tensor) -> None:
+        shape, state, weights = self.shape, self._state, self.weights
+        pieces = self._single_pieces if slots.shape[0] == 1 else self._step_pieces
+        attend = _kernel() if self.cuda else attention.decode_attention
+        done = state.done[slots]
+        length = state.length[slots].masked_fill(done, 0)  # a finished row reads nothing
+        stream, normed = pieces.enter(state.token[slots], weights)
+        turns = {kind: (cos[length], sin[length]) for kind, (cos, sin) in self._tables.items()}
+        for number, layer in enumerate(weights.layers):
+            q, k, v = pieces.ask(normed, layer, *turns[shape.kinds[number]])
+            keys, values = self._keys[number], self._values[number]
+            attended = attend(q, k, v, keys, values, length, slots, shape.scale, shape.windows[number])
+            stream, normed = pieces.settle(stream, attended, layer, self._norm_after(number))
+        self._advance(slots, done, pieces.choose(normed, weights.head))
+
+    def _advance(self, slots: Tensor, done: Tensor, chosen: Tensor) -> None:
+        state = self._state
+        made = state.made[slots]
+        column = made.masked_fill(done, self.new)
+        state.out[slots, column] = chosen.to(state.out.dtype)
+        made = made + (~done).long()
+        ended = done | (chosen[:, None] == self._stops[None, :]).any(dim=1) | (made >= state.limit[slots])
+        state.made[slots] = made
+        state.length[slots] = state.length[slots] + (~done).long()
+        state.token[slots] = torch.where(done, state.token[slots], chosen)
+        state.done[slots] = ended
+
+    def _begin(self, places: Tensor, chosen: Tensor, lengths: Sequence[int], limits: Sequence[int]) -> None:
+        state = self._state
+        limit = self._placed([min(limit, self.new) for limit in limits])
+        state.out[places, 0] = chosen.to(state.out.dtype)
+        state.token[places] = chosen
+        state.length[places] = self._placed(lengths)
+        state.made[places] = 1
+        state.limit[places] = limit
+        state.done[places] = (chosen[:, None] == self._stops[None, :]).any(dim=1) | (limit <= 1)
+
+    def _norm_after(self, number: int) -> Tensor:
+        layers = self.weights.layers
+        return layers[number + 1].norm_in if number + 1 < len(layers) else self.weights.norm_out
+
+    def _placed(self, numbers: Sequence[int]) -> Tensor:
+        return torch.as_tensor(list(numbers), dtype=torch.int64).to(self.device)
+
+    def _fresh_state(self) -> _State:
+        count, device = self.slots + 1, self.device
+
+        def zeros(*size: int, dtype: torch.dtype = torch.int64) -> Tensor:
+            return torch.zeros(size, dtype=dtype, device=device)
+
+        return _State(
+            token=zeros(count),
+            length=zeros(count),
+            made=zeros(count),
+            limit=zeros(count),
+            done=torch.ones(count, dtype=torch.bool, device=device),
+            out=zeros(count, self.new + 1, dtype=torch.int32),
+        )
+
+    @torch.no_grad()
+    def _rotary(self, model: Any) -> dict[str, tuple[Tensor, Tensor]]:
+        """Return cos and sin [positions, head_dim] in fp32 for each kind of layer, by the model's own rotary module."""
+        rotary = decoder_of(model).rotary_emb
+        at = torch.arange(self.positions, device=self.device)[None, :]
+        wide = torch.zeros(1, dtype=torch.float32, device=self.device)
+        tables = {}
+        for kind in sorted(set(self.shape.kinds)):
+            cos, sin = rotary(wide, at, kind) if kind else rotary(wide, at)
+            tables[kind] = (cos[0].contiguous(), sin[0].contiguous())
+        return tables
+
+
+def _kernel() -> Callable[..., Tensor]:
+    """The Triton kernel; imported where there is a GPU, since Triton is not installed elsewhere."""
+    from harness.generate.engine.kernels import decode_attention
+
+    return decode_attention

@@ -1,0 +1,234 @@
+"""Answers from the engine: longest prompts first, slots refilled as sequences finish, no wait for the device a step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from harness.errors import DeviceError
+from harness.generate.base import Progress, Request, check_decoding
+from harness.generate.engine.decoder import Decoder
+from harness.generate.engine.shape import EngineUnfitError, Shape, read_shape
+from harness.generate.settings import DecodingSettings
+from harness.model.chat import stop_ids
+from harness.model.load import Loaded
+from harness.model.nf4 import dequantise
+from harness.records import Generation, Speed
+from harness.throughput import clock, timed
+
+MOST_SLOTS = 1024
+STEPS = 16
+"""Decode steps between two looks at which sequences are done."""
+PROMPT_TOKENS = 32_768
+"""Prompt positions read at once, padding included."""
+MEMORY_SHARE = 0.8
+"""Of the free GPU memory, what the cache may take."""
+_WIDTH = 64
+"""Positions are rounded up to this, so that a like benchmark reuses the cache of the last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One prompt as ids, and how many ids may answer it."""
+
+    number: int
+    ids: Sequence[int]
+    limit: int
+
+
+@dataclass(slots=True)
+class Counts:
+    """What one pass over the prompts took."""
+
+    prompt_tokens: int = 0
+    padded_tokens: int = 0
+    output_tokens: int = 0
+    prefill_seconds: float = 0.0
+    decode_seconds: float = 0.0
+    seconds: float = 0.0
+    steps: int = 0
+    idle_rows: int = 0
+    """Rows of decode steps that held no sequence or a finished one."""
+    peak_memory_bytes: int | None = None
+    joules: float | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+class EngineGenerator:
+    """The generator over a `Decoder`; greedy decoding alone."""
+
+    def __init__(self, loaded: Loaded, compiled: bool = True) -> None:
+        """Take over a loaded model; EngineUnfitError where the engine cannot run it."""
+        dequantise(loaded.model)
+        self._loaded = loaded
+        self._shape: Shape = read_shape(loaded.model)
+        self._compiled = compiled
+        self._decoder: Decoder | None = None
+        self._counts = Counts()
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """The model's facts beside backend, slots, and how the weights are held."""
+        decoder = self._decoder
+        mine: dict[str, Any] = {"backend": "engine", "compiled": self._compiled and self._loaded.device.type == "cuda"}
+        if self._loaded.facts.get("precision") == "nf4":
+            mine["base_precision"] = "nf4-dequantised"
+        if decoder is not None:
+            mine |= {"batch_size": decoder.slots, "capture_seconds": round(decoder.capture_seconds, 3)}
+            mine |= {"decode_steps": self._counts.steps, "idle_rows": self._counts.idle_rows}
+        return {**self._loaded.facts, **mine, "notes": tuple(self._counts.notes)}
+
+    @property
+    def shape(self) -> Shape:
+        """The decoder's sizes, for ceilings."""
+        return self._shape
+
+    def adopt(self, loaded: Loaded) -> bool:
+        """Answer for another model of the same shape from now on, captured steps kept; False where it does not fit."""
+        dequantise(loaded.model)
+        try:
+            same = read_shape(loaded.model) == self._shape
+        except EngineUnfitError:
+            return False
+        if not same or (self._decoder is not None and not self._decoder.adopt(loaded.model)):
+            return False
+        self._loaded = loaded
+        return True
+
+    def speed(self) -> Speed | None:
+        """Return counts and seconds of the last `generate`, as far as it was drawn."""
+        counts = self._counts
+        if counts.seconds == 0:
+            return None
+        return Speed(
+            prompt_tokens=counts.prompt_tokens,
+            output_tokens=counts.output_tokens,
+            padded_tokens=counts.padded_tokens,
+            generate_seconds=counts.seconds,
+            prefill_seconds=counts.prefill_seconds,
+            decode_seconds=counts.decode_seconds,
+            peak_memory_bytes=counts.peak_memory_bytes,
+            energy_joules=counts.joules,
+        )
+
+    def generate(
+        self, requests: Sequence[Request], decoding: DecodingSettings, progress: Progress | None = None
+    ) -> Iterator[Generation]:
+        """Yield answers as sequences finish."""
+        check_decoding(decoding)
+        if decoding.temperature > 0:
+            raise EngineUnfitError("The engine decodes greedily; set generate.backend=transformers to sample.")
+        stops = stop_ids(self._loaded.tokenizer, self._loaded.model.generation_config, decoding.stop)
+        ids = [self._loaded.encode(request.messages) for request in requests]
+        works = [Work(number, prompt, decoding.max_new_tokens) for number, prompt in enumerate(ids)]
+        for done, (work, answer) in enumerate(self.answers(works, stops, decoding.batch_size), start=1):
+            yield self._generation(requests[work.number].id, work, answer, stops)
+            if progress is not None:
+                progress(done, len(works))
+
+    def answers(self, works: Sequence[Work], stops: Sequence[int], slots: int = 0) -> Iterator[tuple[Work, list[int]]]:
+        """Yield (prompt, ids answered, the stop included) in the order they finish; counts go to `speed`."""
+        self._counts = counts = Counts()
+        if not works:
+            return
+        decoder = self._fitting(works, slots)
+        decoder.set_stops(stops)
+        waiting = sorted(works, key=lambda work: (-len(work.ids), work.number))
+        with timed(self._loaded.device) as region:
+            yield from self._turns(decoder, waiting, counts)
+        counts.peak_memory_bytes, counts.joules = region.peak_memory_bytes, region.joules
+
+    def _turns(self, decoder: Decoder, waiting: list[Work], counts: Counts) -> Iterator[tuple[Work, list[int]]]:
+        """Read prompts into free slots, step, hand over what is done; the clock stands while answers are taken."""
+        free = list(range(decoder.slots))[::-1]
+        active: dict[int, Work] = {}
+        at = 0
+        while at < len(waiting) or active:
+            start = clock(self._loaded.device)
+            while at < len(waiting) and free and (len(free) >= decoder.slots // 8 or not active):
+                group = _group(waiting, at, len(free))
+                slots = [free.pop() for _ in group]
+                self._read(decoder, slots, group, counts)
+                active.update(zip(slots, group, strict=True))
+                at += len(group)
+            middle = clock(self._loaded.device)
+            counts.prefill_seconds += middle - start
+            stepped = sorted(active)
+            decoder.step(stepped, STEPS)
+            finished = decoder.finished()
+            ended = [slot for slot in stepped if finished[slot]]
+            answers = decoder.take(ended) if ended else []
+            end = clock(self._loaded.device)
+            counts.steps += STEPS
+            counts.decode_seconds += end - middle
+            counts.seconds += end - start
+            counts.output_tokens += sum(len(answer) for answer in answers)
+            for slot, answer in zip(ended, answers, strict=True):
+                yield active.pop(slot), answer
+            free.extend(reversed(ended))
+
+    def _read(self, decoder: Decoder, slots: Sequence[int], group: Sequence[Work], counts: Counts) -> None:
+        counts.padded_tokens += decoder.read(slots, [work.ids for work in group], [work.limit for work in group])
+        counts.prompt_tokens += sum(len(work.ids) for work in group)
+
+    def _generation(self, name: str, work: Work, answer: list[int], stops: Sequence[int]) -> Generation:
+        finished = bool(answer) and answer[-1] in stops
+        text = self._loaded.tokenizer.decode(answer[:-1] if finished else answer, skip_special_tokens=True)
+        return Generation(
+            id=name,
+            completion=text,
+            prompt_tokens=len(work.ids),
+            output_tokens=len(answer),
+            finished=finished,
+        )
+
+    def _fitting(self, works: Sequence[Work], slots: int) -> Decoder:
+        """The decoder at hand where it is large enough, else a new one; fewer slots where memory does not suffice."""
+        new = max(work.limit for work in works)
+        positions = max(len(work.ids) + work.limit for work in works) + STEPS
+        positions = -(-positions // _WIDTH) * _WIDTH
+        known = self._decoder
+        if (
+            known is not None
+            and known.positions >= positions
+            and known.new >= new
+            and (not slots or known.slots == slots)
+        ):
+            return known
+        self._decoder = known = None
+        wanted = slots or self._auto_slots(len(works), positions)
+        while True:
+            try:
+                self._decoder = Decoder(self._loaded.model, self._shape, wanted, positions, new, self._compiled)
+                return self._decoder
+            except torch.OutOfMemoryError as error:
+                if wanted == 1:
+                    raise DeviceError(
+                        "The GPU's memory does not suffice for a single sequence; set generate.max_new_tokens lower, "
+                        "or take a smaller model."
+                    ) from error
+                self._counts.notes.append(f"memory did not suffice for {wanted} slots; went on with {wanted // 2}")
+                wanted //= 2
+                torch.cuda.empty_cache()
+
+    def _auto_slots(self, count: int, positions: int) -> int:
+        most = MOST_SLOTS
+        if self._loaded.device.type == "cuda":
+            torch.cuda.empty_cache()
+            free, _ = torch.cuda.mem_get_info(self._loaded.device)
+            room = free * MEMORY_SHARE - 2 * self._shape.step_bytes(0, 0)
+            most = max(1, min(most, int(room / (positions * self._shape.kv_bytes))))
+        slots = 1
+        while 2 * slots <= most and slots < count:
+            slots *= 2
+        return slots
+
+
+def _group(waiting: Sequence[Work], at: int, free: int) -> list[Work]:
+    """The next prompts that are read together: at most `PROMPT_TOKENS` positions, as wide as the first, the longest."""
+    width = len(waiting[at].ids)
+    count = max(1, min(free, PROMPT_TOKENS // max(1, width)))
+    return list(waiting[at : at + count])

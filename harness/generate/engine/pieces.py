@@ -1,0 +1,154 @@
+"""A decoder cut into pieces that look at each token alone, for prompts and decode steps alike, ready to compile.
+
+Every piece takes activations of [T, ...] for any T tokens and the weights as arguments, so that one compiled piece
+serves every layer and every batch.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+
+from harness.generate.engine.shape import Shape
+from harness.generate.engine.weights import LayerWeights, Weights
+
+Tensor = torch.Tensor
+
+
+class Pieces:
+    """The pieces of one decoder's family; compiled on request."""
+
+    def __init__(self, shape: Shape, compiled: bool, single: bool = False) -> None:
+        """`single` tunes for one token at a time, where a matrix product is bound by reading the matrix."""
+        self.shape = shape
+        self._dynamic = compiled and not single
+        if compiled:
+            how = {"options": {"coordinate_descent_tuning": True}, "dynamic": False} if single else {}
+            self._enter, self._ask, self._settle, self._choose = (
+                torch.compile(piece, **how)
+                for piece in (_enter_of(shape), _ask_of(shape), _settle_of(shape), _choose_of(shape))
+            )
+        else:
+            self._enter, self._ask = _enter_of(shape), _ask_of(shape)
+            self._settle, self._choose = _settle_of(shape), _choose_of(shape)
+
+    def _mark(self, *tensors: Tensor) -> None:
+        if self._dynamic:
+            for tensor in tensors:
+                torch._dynamo.maybe_mark_dynamic(tensor, 0)
+
+    def enter(self, tokens: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
+        """Return ids [T] as the residual stream [T, hidden] and the first layer's normed input."""
+        self._mark(tokens)
+        return self._enter(tokens, weights.embedding, weights.layers[0].norm_in, weights.embedding_scale)
+
+    def ask(self, normed: Tensor, layer: LayerWeights, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return q [T, heads, head_dim], k and v [T, kv_heads, head_dim], normed and rotated."""
+        self._mark(normed, cos, sin)
+        return self._ask(normed, layer.qkv, layer.qkv_bias, layer.q_norm, layer.k_norm, cos, sin)
+
+    def settle(self, stream: Tensor, attended: Tensor, layer: LayerWeights, norm_next: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the stream after attention's output [T, heads * head_dim] and the MLP, and the next normed input."""
+        self._mark(stream, attended)
+        return self._settle(
+            stream,
+            attended,
+            layer.out,
+            layer.norm_attended,
+            layer.norm_mlp,
+            layer.gate_up,
+            layer.down,
+            layer.norm_added,
+            norm_next,
+        )
+
+    def choose(self, normed: Tensor, head: Tensor) -> Tensor:
+        """Return the likeliest next id [T] for normed outputs [T, hidden]."""
+        self._mark(normed)
+        return self._choose(normed, head)
+
+
+def _normed(x: Tensor, weight: Tensor, eps: float, gemma: bool) -> Tensor:
+    wide = x.float()
+    wide = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + eps)
+    return (wide * weight).to(x.dtype) if gemma else weight * wide.to(x.dtype)
+
+
+def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary position embedding in fp32, rounded once; x [T, heads, head_dim], cos and sin [T, head_dim]."""
+    wide = x.float()
+    half = x.shape[-1] // 2
+    turned = torch.cat((-wide[..., half:], wide[..., :half]), dim=-1)
+    return (wide * cos[:, None, :] + turned * sin[:, None, :]).to(x.dtype)
+
+
+def _enter_of(shape: Shape):  # noqa: ANN202
+    eps, gemma = shape.eps, shape.gemma
+
+    def enter(tokens: Tensor, embedding: Tensor, norm: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+        stream = functional.embedding(tokens, embedding)
+        if scale != 1.0:
+            stream = stream * scale
+        return stream, _normed(stream, norm, eps, gemma)
+
+    return enter
+
+
+def _ask_of(shape: Shape):  # noqa: ANN202
+    heads, kv_heads, size = shape.heads, shape.kv_heads, shape.head_dim
+    eps, gemma = shape.eps, shape.gemma
+
+    def ask(
+        normed: Tensor,
+        qkv: Tensor,
+        bias: Tensor | None,
+        q_norm: Tensor | None,
+        k_norm: Tensor | None,
+        cos: Tensor,
+        sin: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        both = functional.linear(normed, qkv, bias).view(-1, heads + 2 * kv_heads, size)
+        q, k, v = both.split((heads, kv_heads, kv_heads), dim=1)
+        if q_norm is not None and k_norm is not None:
+            q, k = _normed(q, q_norm, eps, gemma), _normed(k, k_norm, eps, gemma)
+        return _rotated(q, cos, sin).contiguous(), _rotated(k, cos, sin).contiguous(), v.contiguous()
+
+    return ask
+
+
+def _settle_of(shape: Shape):  # noqa: ANN202
+    eps, gemma, silu = shape.eps, shape.gemma, shape.activation == "silu"
+
+    def settle(
+        stream: Tensor,
+        attended: Tensor,
+        out: Tensor,
+        norm_attended: Tensor | None,
+        norm_mlp: Tensor,
+        gate_up: Tensor,
+        down: Tensor,
+        norm_added: Tensor | None,
+        norm_next: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        added = functional.linear(attended, out)
+        if norm_attended is not None:
+            added = _normed(added, norm_attended, eps, gemma)
+        stream = stream + added
+        gate, up = functional.linear(_normed(stream, norm_mlp, eps, gemma), gate_up).chunk(2, dim=-1)
+        gate = functional.silu(gate) if silu else functional.gelu(gate, approximate="tanh")
+        added = functional.linear(gate * up, down)
+        if norm_added is not None:
+            added = _normed(added, norm_added, eps, gemma)
+        stream = stream + added
+        return stream, _normed(stream, norm_next, eps, gemma)
+
+    return settle
+
+
+def _choose_of(shape: Shape):  # noqa: ANN202
+    del shape
+
+    def choose(normed: Tensor, head: Tensor) -> Tensor:
+        return functional.linear(normed, head).argmax(dim=-1)
+
+    return choose
