@@ -105,7 +105,7 @@ def test_record_and_card_say_how_it_was_made(trained, base):
     assert facts["trainable_dtypes"] == ["fp32"]
     assert record["train_tokens_per_second"] == result.train_tokens_per_second
     card = (result.adapter / "README.md").read_text()
-    assert f"base_model: {base.base}" in card
+    assert f"# Text-to-SQL adapter for {Path(base.base).name}" in card
     assert "| learning rate | 0.0002 |" in card
     assert f"| training loss at the end | {result.loss:.4f} |" in card
     assert not list(result.adapter.glob("*.bin"))

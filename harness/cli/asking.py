@@ -15,6 +15,7 @@ from harness.config import load_experiment
 from harness.errors import ConfigError, DataError
 from harness.evaluate.answering import ensure_merged, open_generator
 from harness.evaluate.asked import Rows, rows_of
+from harness.evaluate.cards import card_of_merged
 from harness.evaluate.judging import score_settings
 from harness.evaluate.settings import decoding_settings
 from harness.evaluate.subjects import MERGED, subjects
@@ -85,5 +86,6 @@ def merge(adapter: Path, out: Path, base: str) -> None:
     from harness.model.adapter import merge as merge_adapter
 
     merged = merge_adapter(adapter, out, base)  # type: ignore[arg-type]
+    card_of_merged(merged.out)
     say(f"{adapter} merged into the {base} base: {merged.out}")
     emit({"out": str(merged.out), "base_precision": merged.base_precision})

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.config import Experiment
+from harness.evaluate.cards import card_of_merged
 from harness.evaluate.settings import model_settings, server_settings
 from harness.evaluate.subjects import Subject, final
 from harness.generate.base import Generator
 from harness.model.files import digest, read_json
 from harness.model.settings import ModelSettings
-from harness.model.source import locate_base
+from harness.model.source import locate_base, reading_digest
 
 if TYPE_CHECKING:
     from harness.model.load import Loaded
@@ -28,9 +29,13 @@ def model_facts(experiment: Experiment, subject: Subject) -> dict[str, Any]:
     facts: dict[str, Any] = {"precision": choice.precision, "compute_dtype": choice.compute_dtype}
     facts |= {"tokenizer_from": choice.tokenizer_from, "chat_template_from": choice.chat_template_from}
     if subject.kind == "whole" and subject.folder is not None:
-        return facts | {"model": digest(subject.folder), "adapter": ""}
+        own = model_settings(choice, tokenizer_from="")
+        facts |= {"model": digest(subject.folder), "adapter": ""}
+        return facts | {"tokenizer": reading_digest(own, subject.folder)}
     adapter = digest(subject.folder) if subject.folder is not None else ""
-    return facts | {"model": digest(locate_base(model_settings(choice))), "adapter": adapter}
+    settings = model_settings(choice)
+    base = locate_base(settings)
+    return facts | {"model": digest(base), "adapter": adapter, "tokenizer": reading_digest(settings, base)}
 
 
 def open_generator(experiment: Experiment, subject: Subject) -> Generator:
@@ -82,6 +87,7 @@ def ensure_merged(experiment: Experiment, subject: Subject) -> None:
             return
         folder.rename(_aside(folder))
     merge(adapter, folder, "nf4-dequantised", settings=model_settings(experiment.model))
+    card_of_merged(folder)
 
 
 def _aside(folder: Path) -> Path:

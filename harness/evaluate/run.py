@@ -15,6 +15,7 @@ from harness import benchmark as benchmarks
 from harness.config import Experiment
 from harness.errors import StoreError
 from harness.evaluate.answering import ensure_merged, model_facts, open_generator
+from harness.evaluate.cards import push_cards, refresh_cards
 from harness.evaluate.judging import judged_rows, judges_digest, score_facts, score_settings
 from harness.evaluate.predictions import limited
 from harness.evaluate.settings import decoding_facts, decoding_settings
@@ -90,7 +91,10 @@ class Evaluation:
     def all(self) -> Iterator[Evaluated]:
         """Yields the run of every model of `eval.models`, the base first."""
         for subject in subjects(self.experiment):
-            yield self.one(subject)
+            evaluated = self.one(subject)
+            refresh_cards(self.experiment, self.benchmark, subject, evaluated.run, self.hooks.say)
+            yield evaluated
+        push_cards(self.experiment, self.hooks.say)
 
     def one(self, subject: Subject) -> Evaluated:
         """The run of one model: reused, continued or made."""

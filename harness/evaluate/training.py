@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness import benchmark as benchmarks
 from harness.config import Experiment
+from harness.evaluate.cards import data_facts
 from harness.evaluate.judging import Tick
 from harness.evaluate.predictions import limited
 from harness.evaluate.settings import model_settings, train_settings
@@ -34,5 +35,6 @@ def train_experiment(experiment: Experiment, *, say: Callable[[str], None], tick
         model_settings(experiment.model),
         train_settings(experiment.train),
         Path(experiment.adapter_folder),
+        data=data_facts(benchmark, "train", benchmarks.split_digest(items)),
         progress=None if tick is None else lambda done, total, words: tick(done, total),
     )

@@ -25,6 +25,8 @@ from harness.model.settings import BasePrecision, ModelSettings, Weights
 from harness.model.source import locate_base
 
 RECORD = "harness.json"
+_OF_TRAINING = ("data", "data_digest", "rows", "settings_digest", "train", "versions")
+"""What a merged model's record keeps of its adapter's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,7 @@ def merge(
     merged = load_adapter(load_base(base), adapter, "merged")
     merged.model.to(DTYPES[stored])
     facts = {**merged.facts, "base_precision": base_precision, "saved_dtype": stored, "adapter": adapter.name}
+    facts["training"] = {key: value for key, value in _record(adapter).items() if key in _OF_TRAINING}
     _save(merged, out, facts, max_shard_size)
     return Merged(out, base_precision, facts)
 
@@ -134,7 +137,6 @@ def _save(merged: Loaded, out: Path, facts: Mapping[str, Any], max_shard_size: s
             merged.model.save_pretrained(str(work), max_shard_size=max_shard_size)
             merged.tokenizer.save_pretrained(str(work))
         (work / RECORD).write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        (work / "README.md").write_text(_card(facts), encoding="utf-8")
         os.chmod(work, 0o755)  # mkdtemp keeps others out
         if out.is_dir():
             out.rmdir()
@@ -143,16 +145,6 @@ def _save(merged: Loaded, out: Path, facts: Mapping[str, Any], max_shard_size: s
         raise ModelError(f"The merged model cannot be written to {out} ({error}); free some disk.") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
-
-
-def _card(facts: Mapping[str, Any]) -> str:
-    base = "its NF4 base, dequantised" if facts["base_precision"] == "nf4-dequantised" else "the original base"
-    return (
-        f"---\nbase_model: {facts['source']}\nlibrary_name: transformers\ntags: [text-to-sql]\n---\n"
-        f"# {facts['adapter']} merged into {facts['source']}\n\n"
-        f"The adapter (digest {facts['adapter_digest'][:16]}) added into {base} (weights {facts['digest'][:16]}), "
-        f"saved in {facts['saved_dtype']}. The whole record is in `{RECORD}`.\n"
-    )
 
 
 def _stored_dtype(settings: ModelSettings) -> str:

@@ -1,97 +1,175 @@
-"""The README.md beside an adapter: what it is, how it was trained, what it needs to be used."""
+"""The README.md of an adapter, a checkpoint or a merged model: what it is, what it scored, how it was made."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
 from harness.errors import StoreError
+from harness.trainer.curve import CURVE, curve_image, curve_table
+from harness.trainer.measured import Measurement
 from harness.trainer.result import TrainResult
+from harness.trainer.sections import base_id, base_name, identity, made, merged_from, recipe, results, use
 
-NAMED = (
-    ("epochs", "epochs"),
-    ("max_length", "tokens a row"),
-    ("packing", "packing"),
-    ("loss_on", "loss taken over"),
-    ("batch_size", "batch"),
-    ("accumulation", "gradient accumulation"),
-    ("learning_rate", "learning rate"),
-    ("schedule", "schedule"),
-    ("optimizer", "optimizer"),
-    ("max_grad_norm", "gradient clipping"),
-    ("lora_r", "LoRA r"),
-    ("lora_alpha", "LoRA alpha"),
-    ("lora_dropout", "LoRA dropout"),
-    ("target_modules", "LoRA on"),
-    ("modules_to_save", "trained whole"),
-    ("gradient_checkpointing", "gradient checkpointing"),
-    ("dequantize_base", "base held dequantised"),
-    ("seed", "seed"),
-)
+CARD = "README.md"
+TASK = ("text-generation", "Text-to-SQL")
 
 
-def write_card(folder: Path, result: TrainResult) -> None:
-    """Write the card to `folder`; StoreError where the disk does not take it."""
-    try:
-        (folder / "README.md").write_text(card(result), encoding="utf-8")
-    except OSError as error:
-        raise StoreError(f"{folder / 'README.md'} cannot be written ({error.strerror}); free some disk.") from error
+def write_card(folder: Path, result: TrainResult, measured: Sequence[Measurement] = (), weights: str = "") -> None:
+    """Write the card of a finished adapter and its curve; `weights` is its digest, by which its results are known.
 
-
-def card(result: TrainResult) -> str:
-    """Return the card as Markdown with the hub's front matter."""
+    StoreError where the disk does not take it.
+    """
     facts = result.facts
-    model, settings = facts["model"], facts["train"]
-    front = ["---", f"base_model: {model['source']}", "library_name: peft", "tags: [text-to-sql, qlora, trl]", "---"]
-    rows = [f"| {words} | {_text(settings[key])} |" for key, words in NAMED]
-    return "\n".join(
-        [
-            *front,
-            f"# Text-to-SQL adapter for {model['source']}",
-            "",
-            f"LoRA adapter trained with harness on a {_precision(model)} base ({model['parameters']:,} parameters, of "
-            f"which and beside which {facts['trainable_parameters']:,} trained, in "
-            f"{' and '.join(facts['trainable_dtypes'])}).",
-            "",
-            "## Training",
-            "| setting | value |",
-            "|---|---|",
-            *rows,
-            f"| rows | {facts['rows']:,} ({result.over_long['rows']:,} longer than the limit, "
-            f"{result.over_long['dropped']:,} of them left out) |",
-            "",
-            "## Measured",
-            "| what | value |",
-            "|---|---|",
-            *_measured(result),
-            "",
-            "## Identity",
-            f"Settings {facts['settings_digest'][:16]}, data {facts['data_digest'][:16]}, base weights "
-            f"{model['digest'][:16]}; the whole record is in `harness.json`.",
-            "",
-        ]
+    own = _own(measured, weights)
+    on_the_way = _on_the_way(measured)
+    image = curve_image(result.losses, on_the_way)
+    table = curve_table(result.losses, on_the_way)
+    body = [
+        f"# Text-to-SQL adapter for {base_name(facts['model'])}",
+        "",
+        made(facts),
+        *results(measured),
+        *use(facts["model"], adapter=True),
+        *recipe(facts, result.over_long),
+        *(["## Training curve", *([f"![loss and accuracy by step]({CURVE})", ""] if image else []), *table, ""]),
+        *_measured(result),
+        *identity(facts),
+    ]
+    if image:
+        _write(folder / CURVE, image)
+    _write(folder / CARD, _card(folder.name, facts, "peft", own, body))
+
+
+def write_checkpoint_card(folder: Path, record: Mapping[str, Any], measured: Sequence[Measurement] = ()) -> None:
+    """Write the card of a checkpoint from its `harness.json`; StoreError where the disk does not take it."""
+    loss = "" if record.get("loss") is None else f", training loss {record['loss']:.4f}"
+    body = [
+        f"# Text-to-SQL adapter for {base_name(record['model'])}, {folder.name}",
+        "",
+        made(record),
+        "",
+        f"Saved after optimizer step {record['step']:,} (epoch {record['epoch']:.2f}{loss}).",
+        *results(measured),
+        *use(record["model"], adapter=True),
+        *recipe(record),
+        *identity(record),
+    ]
+    _write(folder / CARD, _card(folder.name, record, "peft", measured, body))
+
+
+def write_merged_card(
+    folder: Path, record: Mapping[str, Any], training: Mapping[str, Any], measured: Sequence[Measurement] = ()
+) -> None:
+    """Write the card of a merged model from its `harness.json` and, where known, its adapter's facts.
+
+    StoreError where the disk does not take it.
+    """
+    facts = {**training, "model": record}
+    body = [
+        f"# {record['adapter']} merged into {base_name(record)}",
+        "",
+        merged_from(record),
+        *results(measured),
+        *use(record, adapter=False),
+        *(recipe(training) if training else []),
+    ]
+    _write(folder / CARD, _card(folder.name, facts, "transformers", measured, body))
+
+
+def eval_results(measured: Sequence[Measurement]) -> list[EvalResult]:
+    """The hub's records of execution accuracy, exact match and, where judged, suite accuracy."""
+    return [
+        EvalResult(
+            task_type=TASK[0],
+            task_name=TASK[1],
+            dataset_type=entry.dataset,
+            dataset_name=entry.benchmark,
+            dataset_split=entry.split,
+            dataset_revision=entry.revision,
+            dataset_args={"digest": entry.digest, "questions": entry.n, "scored": entry.scored},
+            metric_type=kind,
+            metric_name=kind.replace("_", " "),
+            metric_value=round(value, 6),
+            metric_args=_interval(entry) if kind == "execution_accuracy" else None,
+        )
+        for entry in measured
+        for kind in ("execution_accuracy", "exact_match", "suite_accuracy")
+        if (value := getattr(entry, kind)) is not None
+    ]
+
+
+def _own(measured: Sequence[Measurement], weights: str) -> list[Measurement]:
+    """The adapter's own results, one a split: the last checkpoint is the adapter where nothing was trained after it."""
+    own: dict[tuple[str, str], Measurement] = {}
+    for entry in measured:
+        if entry.model == "final" or (weights and entry.weights == weights):
+            place = (entry.benchmark, entry.split)
+            own[place] = entry if entry.model == "final" else own.get(place, entry)
+    return list(own.values())
+
+
+def _on_the_way(measured: Sequence[Measurement]) -> list[Measurement]:
+    """Checkpoints on the split that most of them were asked, the base before them as step 0."""
+    splits: dict[tuple[str, str], list[Measurement]] = {}
+    for entry in measured:
+        if entry.model.startswith("checkpoint-") and not entry.limited:
+            splits.setdefault((entry.benchmark, entry.split), []).append(entry)
+    if not splits:
+        return []
+    chosen = max(splits, key=lambda split: len(splits[split]))
+    start = [
+        dataclasses.replace(entry, step=0)
+        for entry in measured
+        if entry.model == "base" and (entry.benchmark, entry.split) == chosen and not entry.limited
+    ]
+    return start + splits[chosen]
+
+
+def _interval(entry: Measurement) -> dict[str, Any] | None:
+    if entry.ci_low is None or entry.ci_high is None:
+        return None
+    return {"interval_95": [round(entry.ci_low, 6), round(entry.ci_high, 6)], "rule": "default"}
+
+
+def _card(name: str, facts: Mapping[str, Any], library: str, own: Sequence[Measurement], body: Sequence[str]) -> bytes:
+    base = base_id(facts["model"])
+    data = facts.get("data") or {}
+    front = ModelCardData(
+        base_model=base,
+        datasets=[data["hub"]] if data.get("hub") else None,
+        eval_results=eval_results(own) or None,
+        library_name=library,
+        model_name=name,
+        pipeline_tag=TASK[0],
+        tags=["text-to-sql", "qlora", "trl"] if library == "peft" else ["text-to-sql"],
+        metrics=sorted({result.metric_type for result in eval_results(own)}) or None,
     )
+    return str(ModelCard(f"---\n{front.to_yaml()}\n---\n" + "\n".join(body) + "\n")).encode()
 
 
 def _measured(result: TrainResult) -> list[str]:
-    rate = result.train_tokens_per_second
-    memory = result.peak_memory_bytes
+    rate, memory = result.train_tokens_per_second, result.peak_memory_bytes
     since = f" (resumed at step {result.resumed_from}; times are of the last session)" if result.resumed_from else ""
     return [
+        "## Measured while training",
+        "| what | value |",
+        "|---|---|",
         f"| optimizer steps | {result.steps:,}{since} |",
         f"| training loss at the end | {'' if result.loss is None else f'{result.loss:.4f}'} |",
         f"| wall time | {result.seconds:.1f} s |",
         f"| trained tokens (prompt included, padding left out) a second | {'' if rate is None else f'{rate:,.0f}'} |",
         f"| peak memory | {'' if memory is None else f'{memory / 2**30:.2f} GiB'} |",
+        "",
     ]
 
 
-def _precision(model: Any) -> str:
-    kind = "NF4, double quantised" if model["precision"] == "nf4" else model["precision"]
-    return f"{kind} ({model['compute_dtype']} arithmetic)"
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, value)) or "nothing"
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+def _write(file: Path, data: bytes) -> None:
+    try:
+        file.write_bytes(data)
+    except OSError as error:
+        raise StoreError(f"{file} cannot be written ({error.strerror}); free some disk.") from error

@@ -25,7 +25,7 @@ from harness.model.load import Loaded, load_base
 from harness.model.settings import ModelSettings
 from harness.model.source import is_hub_id, locate_base
 from harness.throughput import clock, peak_memory, reset_peak_memory
-from harness.trainer.card import write_card
+from harness.trainer.card import write_card, write_checkpoint_card
 from harness.trainer.hub import push
 from harness.trainer.recipe import prepare_model, sft_config, trainable_facts
 from harness.trainer.result import (
@@ -53,9 +53,10 @@ def train(
     settings: TrainSettings,
     out: Path,
     *,
+    data: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> TrainResult:
-    """Train an adapter into `out` and return what came of it.
+    """Train an adapter into `out` and return what came of it; `data` says on its card where the examples are from.
 
     The same settings, data and base: a finished adapter is returned as it is, an unfinished one resumes from its last
     whole checkpoint. Another training found in `out` is set aside under a name with its digest. Ctrl-C ends after the
@@ -68,7 +69,7 @@ def train(
         return done
     write_record(out, {"status": "running", **identity})
     with _explained(settings, out), quiet(), _hushed():
-        return _train(examples, load_base(model), settings, out, identity, progress)
+        return _train(examples, load_base(model), settings, out, {**identity, "data": dict(data or {})}, progress)
 
 
 def _train(
@@ -146,6 +147,8 @@ def _finish(trainer: CountingTrainer, result: TrainResult, settings: TrainSettin
         for folder in (out, *(checkpoint.path for checkpoint in find_checkpoints(out))):
             _name_base(folder, base)
     result = dataclasses.replace(result, checkpoints=find_checkpoints(out))
+    for checkpoint in result.checkpoints:
+        write_checkpoint_card(checkpoint.path, read_record(checkpoint.path) or {})
     write_card(out, result)
     write_record(out, {"status": "finished", **record_of(result)})
     if settings.push_to_hub:
