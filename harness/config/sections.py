@@ -180,8 +180,9 @@ class ServerChoice(Section):
 class GenerateChoice(Section):
     """How the model answers; becomes `harness.generate.settings.DecodingSettings`."""
 
-    backend: Literal["local", "server"] = "local"
-    """`local`: transformers in this process; `server`: the OpenAI-compatible one of `[generate.server]`."""
+    backend: Literal["local", "engine", "transformers", "server"] = "local"
+    """`local`: in this process, by the engine on a GPU where it knows the model, else by transformers; `engine` or
+    `transformers`: that one; `server`: the OpenAI-compatible one of `[generate.server]`."""
     weights: Literal["merged", "adapter"] = "merged"
     """Checkpoints are merged into the dequantised base for speed, or stay an adapter on the base as it is."""
     max_new_tokens: Count = 256

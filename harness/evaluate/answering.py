@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.config import Experiment
 from harness.evaluate.cards import card_of_merged
-from harness.evaluate.settings import model_settings, server_settings
+from harness.evaluate.settings import decoding_settings, model_settings, server_settings
 from harness.evaluate.subjects import Subject, final
 from harness.generate.base import Generator
 from harness.model.files import digest, read_json
@@ -38,15 +38,16 @@ def model_facts(experiment: Experiment, subject: Subject) -> dict[str, Any]:
     return facts | {"model": digest(base), "adapter": adapter, "tokenizer": reading_digest(settings, base)}
 
 
-def open_generator(experiment: Experiment, subject: Subject) -> Generator:
-    """The subject ready to answer; ModelError or DeviceError where it cannot be."""
+def open_generator(experiment: Experiment, subject: Subject, previous: Generator | None = None) -> Generator:
+    """The subject ready to answer, by `previous`'s captured steps where these fit; ModelError or DeviceError else."""
     if experiment.generate.backend == "server":
         from harness.generate.server import ServerGenerator
 
         return ServerGenerator(server_settings(experiment))
-    from harness.generate.local import TransformersGenerator
+    from harness.generate.choose import local_generator
 
-    return TransformersGenerator(load_subject(experiment, subject))
+    loaded = load_subject(experiment, subject)
+    return local_generator(loaded, experiment.generate.backend, decoding_settings(experiment), previous)
 
 
 def load_subject(experiment: Experiment, subject: Subject) -> Loaded:

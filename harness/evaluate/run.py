@@ -21,7 +21,7 @@ from harness.evaluate.predictions import limited
 from harness.evaluate.settings import decoding_facts, decoding_settings
 from harness.evaluate.subjects import MERGED, Subject, subjects
 from harness.evaluate.totals import Totals
-from harness.generate.base import Request
+from harness.generate.base import Generator, Request
 from harness.machine import machine
 from harness.prompt import messages, prompt_digest
 from harness.records import Generation, Item, Run, Speed
@@ -87,6 +87,7 @@ class Evaluation:
         self.benchmark = benchmarks.load(experiment.benchmark.name, experiment.benchmark.settings)
         self.items: list[Item] = limited(self.benchmark.items(), experiment.eval.limit)
         self.runs = Path(experiment.eval.runs)
+        self._engine: Generator | None = None
 
     def all(self) -> Iterator[Evaluated]:
         """Yields the run of every model of `eval.models`, the base first."""
@@ -151,7 +152,9 @@ class Evaluation:
         if kept:
             self.hooks.say(f"{subject.name}: {len(kept):,} answers are kept, {len(asked):,} questions are left")
         with phases("load"):
-            generator = open_generator(self.experiment, subject)
+            generator = open_generator(self.experiment, subject, self._engine)
+            # only an engine serves the next model too; another generator would hold its weights for nothing
+            self._engine = generator if hasattr(generator, "adopt") else None
         requests = [Request(item.id, tuple(messages(item, self.experiment.prompt))) for item in asked]
         answers = dict(kept)
         with phases("generate"), self.hooks.progress(f"{subject.name}: answering") as tick:

@@ -65,11 +65,13 @@ class _FirstToken(StoppingCriteria):
 class TransformersGenerator:
     """Batches of like length, padded on the left; halves the batch where the GPU's memory does not suffice."""
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: Loaded, note: str = "") -> None:
+        """`note` says why another backend did not answer."""
         self._loaded = loaded
         self._totals = _Totals()
         self._facts: dict[str, Any] = {"backend": "transformers"}
-        self._notes: list[str] = []
+        self._given = [note] if note else []
+        self._notes: list[str] = list(self._given)
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -97,7 +99,7 @@ class TransformersGenerator:
     ) -> Iterator[Generation]:
         """Yield the answers of a batch as soon as it is done, longest prompts first."""
         check_decoding(decoding)
-        self._totals, self._notes = _Totals(), []
+        self._totals, self._notes = _Totals(), list(self._given)
         prompts = [_Prompt(request.id, self._loaded.encode(request.messages)) for request in requests]
         # longest first: memory that suffices for the first batch suffices for all
         prompts.sort(key=lambda prompt: (-len(prompt.ids), prompt.id))

@@ -62,7 +62,7 @@ class EngineGenerator:
 
     def __init__(self, loaded: Loaded, compiled: bool = True) -> None:
         """Take over a loaded model; EngineUnfitError where the engine cannot run it."""
-        dequantise(loaded.model)
+        _plain(loaded)
         self._loaded = loaded
         self._shape: Shape = read_shape(loaded.model)
         self._compiled = compiled
@@ -88,8 +88,8 @@ class EngineGenerator:
 
     def adopt(self, loaded: Loaded) -> bool:
         """Answer for another model of the same shape from now on, captured steps kept; False where it does not fit."""
-        dequantise(loaded.model)
         try:
+            _plain(loaded)
             same = read_shape(loaded.model) == self._shape
         except EngineUnfitError:
             return False
@@ -232,3 +232,12 @@ def _group(waiting: Sequence[Work], at: int, free: int) -> list[Work]:
     width = len(waiting[at].ids)
     count = max(1, min(free, PROMPT_TOKENS // max(1, width)))
     return list(waiting[at : at + count])
+
+
+def _plain(loaded: Loaded) -> None:
+    """Turn NF4 weights into the numbers they stand for, in place; EngineUnfitError for an adapter beside its base."""
+    if type(loaded.model).__name__.startswith("Peft"):
+        raise EngineUnfitError(
+            "The engine needs merged weights, and this adapter is kept apart; set generate.weights=merged."
+        )
+    dequantise(loaded.model)
