@@ -115,9 +115,10 @@ def bootstrap_mean(
     n = len(sums)
     if n < 2:
         raise ValueError("a bootstrap over clusters needs at least two clusters")
-    kinds, counts = np.unique(np.stack([sums, sizes]), axis=1, return_counts=True)
+    # a complex number holds a kind: it sorts by sum, then by size, ten times as fast as rows of an array
+    kinds, counts = np.unique(sums + 1j * sizes, return_counts=True)
     draws = np.random.default_rng(rng).multinomial(n, counts / n, size=replicates)
-    means = (draws @ kinds[0]) / (draws @ kinds[1])
+    means = (draws @ kinds.real) / (draws @ kinds.imag)
     reach = math.sqrt(n / (n - 1)) * t_quantile(0.5 + confidence / 2, n - 1)
     tail = NormalDist().cdf(-reach)
     low, high = np.quantile(means, [tail, 1 - tail])
@@ -150,18 +151,34 @@ def paired_bootstrap(
     return bootstrap_mean(difference, clusters, rng=rng, replicates=replicates, confidence=confidence)
 
 
-def minimum_detectable(n: int, discordant: float, alpha: float = 0.05, power: float = 0.8) -> float | None:
+def design_effect(values: Values, clusters: Sequence[Hashable] | None = None) -> float:
+    """How many times larger the variance of the mean is because items share clusters; never below 1 (Kish 1965).
+
+    n items in clusters say as much about new clusters as n / design_effect independent items would.
+    """
+    sums, sizes = _by_cluster(values, clusters)
+    data = np.asarray(values, dtype=float)
+    groups, n = len(sums), data.size
+    if groups < 2 or groups == n:
+        return 1.0
+    alone = float(((data - data.mean()) ** 2).sum()) * n / (n - 1)
+    together = float(((sums - data.mean() * sizes) ** 2).sum()) * groups / (groups - 1)
+    return max(1.0, together / alone) if alone > 0 else 1.0
+
+
+def minimum_detectable(n: float, discordant: float, alpha: float = 0.05, power: float = 0.8) -> float | None:
     """Smallest true difference of two shares that a paired test of n items finds with the given power.
 
-    `discordant` is the share of items on which the two disagree (Connor 1987). A difference cannot be larger than the
-    disagreement, so where `discordant` is too small the disagreement is taken to grow with the difference. None where
-    no difference at all could reach significance (n < 6 at 5 %).
+    Where items share clusters, `n` is their number over `design_effect`. `discordant` is the share of items on which
+    the two disagree (Connor 1987). A difference cannot be larger than the disagreement, so where `discordant` is too
+    small the disagreement is taken to grow with the difference. None where no difference at all could reach
+    significance (n < 6 at 5 %).
     """
     if n <= 0:
         raise ValueError("a detectable difference needs at least one item")
     if not 0 <= discordant <= 1:
         raise ValueError("the discordant share lies between 0 and 1")
-    if mcnemar_exact(0, n) > alpha:
+    if mcnemar_exact(0, math.floor(n)) > alpha:
         return None
     z_alpha, z_power = _z(1 - alpha), NormalDist().inv_cdf(power)
 

@@ -6,6 +6,7 @@ import pytest
 from made_runs import make_facts, make_items, make_training, write_run
 
 from harness import stats
+from harness.cli.reading import compare as command
 from harness.comparison import compare, load_answers
 from harness.comparison.curve import learning_curves
 from harness.comparison.features import length_classes, schema_size, statement_features
@@ -241,3 +242,95 @@ def test_several_samples_give_pass_at_k_and_a_majority(tmp_path):
     assert result.pass_at[2][1] == 1.0
     assert result.majority.hits == 2
     assert sampling(load_answers(make_training(tmp_path, 20)[0])) is None
+
+
+def test_an_unknown_judgement_is_refused_with_the_known_ones(training):
+    with pytest.raises(CompareError, match="No judgement is called speed; known are default, strict"):
+        compare(training[:2], rule="speed")
+
+
+def test_witness_databases_make_runs_unlike_under_the_suites_rule_only(tmp_path):
+    a = write_run(tmp_path, make_facts("a", "a"), make_items(20, 0.3, 1))
+    plain = {"tolerance": 1e-6, "suite": False}
+    b = write_run(tmp_path, make_facts("b", "b", score=plain), make_items(20, 0.6, 2))
+
+    assert compare([a, b]).pairs[0].unlike == ()
+    with pytest.raises(CompareError, match=r"score\.suite is True in a and False in b"):
+        compare([a, b], rule="suite")
+
+
+def test_the_test_over_databases_decides_where_databases_can_answer(tmp_path):
+    runs = []
+    for name, databases in (("a", ()), ("b", range(6)), ("c", ()), ("d", range(6, 30))):
+        items = [{"id": f"{i}", "execution_match": i // 20 in databases, "cluster": f"db{i // 20}"} for i in range(600)]
+        runs.append(write_run(tmp_path, make_facts(name, name), items))
+    pairs = {(pair.a, pair.b): pair for pair in compare(runs).pairs}
+    doubtful = pairs["a", "b"]
+
+    assert doubtful.p_holm < 1e-6
+    assert doubtful.ci_low > 0
+    assert doubtful.p_clustered == pytest.approx(2 / 2**6)
+    assert doubtful.p_clustered_holm == pytest.approx(3 * 2 / 2**6), "six databases out of thirty, and six pairs"
+    assert not doubtful.distinguishable
+    assert pairs["a", "d"].distinguishable
+    few = [write_run(tmp_path / "few", make_facts(n, n), make_items(40, s, 1)) for n, s in (("a", 0.1), ("b", 0.9))]
+    (pair,) = compare(few).pairs
+    assert pair.clusters == 5
+    assert pair.p_clustered >= 2 / 2**5
+    assert pair.p_clustered_holm is None, "five databases cannot fall under 5 % however large the difference"
+    assert pair.distinguishable
+
+
+def test_the_detectable_difference_grows_where_databases_agree_within(tmp_path):
+    pairs = []
+    for shared in (True, False):
+        runs = []
+        for name, lead in (("a", 0), ("b", 12)):
+            items = [
+                {"id": f"{i}", "execution_match": i // 20 < lead, "cluster": f"db{i // 20 if shared else i}"}
+                for i in range(600)
+            ]
+            runs.append(write_run(tmp_path / str(shared), make_facts(name, name), items))
+        pairs += compare(runs).pairs
+
+    assert pairs[0].minimum_detectable > 3 * pairs[1].minimum_detectable
+
+
+def test_the_command_prints_pairs_curve_and_what_samples_bought(training, tmp_path, capsys):
+    rows = [
+        {"id": str(i), "sample": n, "execution_match": n == i % 2, "answer_digest": "xyz"[n], "gold_sql": "SELECT 1"}
+        for i in range(10)
+        for n in range(3)
+    ]
+    sampled = [write_run(tmp_path, make_facts(name, name, training=None), rows) for name in ("s1", "s2")]
+    command([str(run) for run in training], "default", anyway=False)
+    shown = capsys.readouterr()
+    document = json.loads(shown.out.splitlines()[-1])
+
+    assert len(document["pairs"]) == 6
+    assert [point["step"] for point in document["curves"][0]["points"]] == [0, 60, 120, 180]
+    assert document["sampling"] == {}
+    for words in (
+        "by database",
+        "neither",
+        "Learning curve of pocket",
+        "(best)",
+        "on this very split",
+        "stopped there",
+    ):
+        assert words in shown.err
+    command([str(run) for run in sampled], "default", anyway=False)
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["sampling"]["s1"]["majority"]["n"] == 10
+    assert "pass@2" in shown.err
+    assert "curves" not in shown.err
+
+
+def test_unlike_pairs_are_marked_in_the_terminal(tmp_path, capsys):
+    a = _hand_made(tmp_path, "a", {"1": True, "2": False})
+    b = _hand_made(tmp_path, "b", {"1": True, "2": True}, decoding={"max_new_tokens": 64, "temperature": 0.0})
+    command([str(a), str(b)], "default", anyway=True)
+
+    text = capsys.readouterr().err
+    assert "b (unlike)" in text
+    assert "unlike: decoding.max_new_tokens is 256 in a and 64 in b" in text

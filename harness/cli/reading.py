@@ -7,10 +7,13 @@ from pathlib import Path
 
 from harness.cli.output import console, emit, say
 from harness.comparison import compare as compare_runs
+from harness.comparison import load_answers
+from harness.comparison.curve import learning_curves
+from harness.comparison.samples import sampling
 from harness.errors import StoreError
 from harness.report import report as write_page
 from harness.report.leaderboard import write_leaderboard
-from harness.report.terminal import comparison_table
+from harness.report.terminal import comparison_table, curve_tables, sampling_table
 from harness.store import find_run, list_runs
 
 PAGE = Path("reports/page")
@@ -18,10 +21,18 @@ PUBLISHED = Path("reports/published")
 
 
 def compare(names: Sequence[str], rule: str, *, anyway: bool) -> None:
-    """Test runs against each other and print every pair."""
-    comparison = compare_runs([find_run(name) for name in names], anyway=anyway, rule=rule)
+    """Test runs against each other; print every pair, learning curves and what several samples bought."""
+    answers = [load_answers(find_run(name)) for name in names]
+    comparison = compare_runs(answers, anyway=anyway, rule=rule)
     console().print(comparison_table(comparison))
-    emit(comparison.to_json())
+    curves = learning_curves(answers, rule)
+    if curves:
+        console().print(curve_tables(curves))
+    sampled = [(run.run, found) for run in answers if (found := sampling(run))]
+    if sampled:
+        console().print(sampling_table([(run.model, found) for run, found in sampled]))
+    further = {"curves": [curve.to_json() for curve in curves]}
+    emit(comparison.to_json() | further | {"sampling": {run.id: found.to_json() for run, found in sampled}})
 
 
 def report(names: Sequence[str], out: Path | None) -> None:

@@ -50,7 +50,7 @@ class Curve:
         }
 
 
-def learning_curves(runs: Sequence[Answers]) -> list[Curve]:
+def learning_curves(runs: Sequence[Answers], rule: str = "default") -> list[Curve]:
     """One curve for each training that has at least two comparable runs with a known step; the base begins each."""
     curves = []
     for group in like_groups(runs):
@@ -62,17 +62,17 @@ def learning_curves(runs: Sequence[Answers]) -> list[Curve]:
                 trainings.setdefault((name, facts.experiment(run.run)), []).append(run)
         for (name, experiment), members in trainings.items():
             base = [run for run in bases if facts.experiment(run.run) == experiment]
-            curve = _curve(experiment or name, base[:1] + members)
+            curve = _curve(experiment or name, base[:1] + members, rule)
             if curve is not None:
                 curves.append(curve)
     return curves
 
 
-def _curve(training: str, members: Sequence[Answers]) -> Curve | None:
+def _curve(training: str, members: Sequence[Answers], rule: str) -> Curve | None:
     ordered = sorted(members, key=lambda run: (facts.step(run.run) or 0, not facts.is_checkpoint(run.run), run.run.id))
     points: list[Point] = []
     for run in ordered:
-        score = run.score()
+        score = run.score(rule)
         # the final adapter and the merged model are the last checkpoint again: one point a step
         if score is not None and not (points and points[-1].step == (facts.step(run.run) or 0)):
             points.append(Point(run.run.id, run.run.model, facts.step(run.run) or 0, facts.epoch(run.run), score))
@@ -86,10 +86,10 @@ def _curve(training: str, members: Sequence[Answers]) -> Curve | None:
         if best.step and candidates > 1
         else ""
     )
-    return Curve(training, tuple(points), best, caveat, _hint(ordered, points, best))
+    return Curve(training, tuple(points), best, caveat, _hint(ordered, points, best, rule))
 
 
-def _hint(runs: Sequence[Answers], points: Sequence[Point], best: Point) -> str:
+def _hint(runs: Sequence[Answers], points: Sequence[Point], best: Point, rule: str) -> str:
     """Name the earliest checkpoint that the paired test cannot tell from the best one."""
     if best.step == 0:
         return f"No checkpoint scores higher than {best.model}."
@@ -99,7 +99,7 @@ def _hint(runs: Sequence[Answers], points: Sequence[Point], best: Point) -> str:
         return ""
     against_best = {
         pair.a if pair.b == best.run else pair.b: pair
-        for pair in compare(trained, anyway=True).pairs
+        for pair in compare(trained, anyway=True, rule=rule).pairs
         if best.run in (pair.a, pair.b)
     }
     for run in trained:

@@ -33,9 +33,9 @@ IRRELEVANT = frozenset(
 _BENCHMARK = ("split", "dialects", "semantics")
 
 
-def differing_fields(a: Run, b: Run) -> list[str]:
-    """What makes two runs unlike, one phrase a field: `decoding.max_new_tokens is 128 in A and 256 in B`."""
-    left, right = _checked(a), _checked(b)
+def differing_fields(a: Run, b: Run, rule: str = "default") -> list[str]:
+    """What makes two runs unlike under a rule, a phrase a field: `decoding.max_new_tokens is 128 in A and 256 in B`."""
+    left, right = _checked(a, rule), _checked(b, rule)
     return [
         f"{field} is {_shown(left.get(field))} in {a.id} and {_shown(right.get(field))} in {b.id}"
         for field in sorted(left.keys() | right.keys(), key=lambda name: (CHECKED.index(name.split(".")[0]), name))
@@ -52,7 +52,7 @@ def like_groups(runs: Sequence[Answers]) -> list[list[Answers]]:
     return list(groups.values())
 
 
-def _checked(run: Run) -> dict[str, Any]:
+def _checked(run: Run, rule: str = "default") -> dict[str, Any]:
     fields: dict[str, Any] = {}
     _flatten("benchmark", {key: section(run, "benchmark").get(key) for key in _BENCHMARK}, fields)
     # equal digests are equal items, whatever the copy of the benchmark was called
@@ -61,7 +61,8 @@ def _checked(run: Run) -> dict[str, Any]:
     fields["score.judges"] = section(run, "digests").get("judges")
     for name in ("decoding", "score"):
         _flatten(name, section(run, name), fields)
-    return fields
+    # witness databases decide the suite's verdict and no other
+    return {name: value for name, value in fields.items() if rule == "suite" or not name.startswith("score.suite")}
 
 
 def _flatten(prefix: str, value: Any, fields: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -11,9 +11,12 @@ from typing import Any
 
 from harness import stats
 from harness.comparison.likeness import differing_fields
-from harness.comparison.loaded import Answers, load_answers
+from harness.comparison.loaded import JUDGEMENTS, Answers, load_answers
 from harness.errors import CompareError
 from harness.records import Run
+
+ALPHA = 0.05
+"""Chance of any false alarm among the pairs shown together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +39,14 @@ class Pair:
     """`p_value` after Holm's correction over all pairs shown together."""
     p_clustered: float | None
     """Exact sign-flip test over whole databases; None where no database has two questions."""
+    p_clustered_holm: float | None
+    """`p_clustered` after Holm's correction; None too where so few databases cannot reach 5 % over this many pairs."""
     both: int
     only_a: int
     only_b: int
     neither: int
     minimum_detectable: float | None
-    """Smallest true difference found with 80 % power at this n and this much disagreement."""
+    """Smallest true difference found with 80 % power at this n, this much disagreement and these clusters."""
     clusters: int
     unscored: int
     """Shared items left out because their gold could not be scored."""
@@ -58,9 +63,12 @@ class Pair:
     def distinguishable(self) -> bool:
         """True where the difference survives Holm's correction and its (clustered) interval leaves out zero.
 
-        `p_clustered` is not asked: below six databases it cannot fall under 5 % however large the difference.
+        Questions to one database are no independent evidence: McNemar's test alone raises a false alarm in 22 % of
+        simulated experiments with 20 databases. So the test over whole databases is asked as well, where it can answer.
         """
-        return self.p_holm < 0.05 and not self.ci_low <= 0 <= self.ci_high
+        if self.p_clustered_holm is not None and self.p_clustered_holm >= ALPHA:
+            return False
+        return self.p_holm < ALPHA and not self.ci_low <= 0 <= self.ci_high
 
     def to_json(self) -> dict[str, Any]:
         """The pair as the commands print it."""
@@ -90,6 +98,8 @@ def compare(
     compares them and marks the pair. `seed` is the bootstrap's: the same runs give the same numbers, and a pair gives
     the same numbers whatever other runs stand beside it (Holm's correction apart).
     """
+    if rule not in JUDGEMENTS:
+        raise CompareError(f"No judgement is called {rule}; known are {', '.join(JUDGEMENTS)}.")
     loaded = [run if isinstance(run, Answers) else load_answers(run) for run in runs]
     if len(loaded) < 2:
         raise CompareError(f"A comparison needs two runs, not {len(loaded)}; name another one.")
@@ -98,15 +108,23 @@ def compare(
     if twice:
         raise CompareError(f"Run {twice[0]} is named twice; a run compared with itself shows nothing.")
     if not anyway:
-        _refuse_unlike(loaded)
-    pairs = [_pair(a, b, rule, seed) for a, b in combinations(loaded, 2)]
+        _refuse_unlike(loaded, rule)
+    return Comparison(rule, tuple(_corrected([_pair(a, b, rule, seed) for a, b in combinations(loaded, 2)])))
+
+
+def _corrected(pairs: Sequence[Pair]) -> Iterator[Pair]:
+    """The pairs with Holm's correction over all of them."""
     adjusted = stats.holm([pair.p_value for pair in pairs])
-    return Comparison(rule, tuple(replace(pair, p_holm=p) for pair, p in zip(pairs, adjusted, strict=True)))
+    clustered = stats.holm([1.0 if pair.p_clustered is None else pair.p_clustered for pair in pairs])
+    for pair, p, by_database in zip(pairs, adjusted, clustered, strict=True):
+        # every sign alike is the rarest outcome of a sign-flip test: 2 of 2 ** clusters
+        answers = pair.p_clustered is not None and len(pairs) * 2.0 ** (1 - pair.clusters) < ALPHA
+        yield replace(pair, p_holm=p, p_clustered_holm=by_database if answers else None)
 
 
-def _refuse_unlike(loaded: Sequence[Answers]) -> None:
+def _refuse_unlike(loaded: Sequence[Answers], rule: str) -> None:
     for other in loaded[1:]:
-        unlike = differing_fields(loaded[0].run, other.run)
+        unlike = differing_fields(loaded[0].run, other.run, rule)
         if unlike:
             raise CompareError(
                 f"These runs may not be compared: {'; '.join(unlike)}. "
@@ -131,6 +149,7 @@ def _pair(a: Answers, b: Answers, rule: str, seed: int) -> Pair:
     low, high = _interval(lost, won, groups, a, b, seed)
     p_value = stats.mcnemar_exact(len(dropped), len(gained))
     flips = [int(y) - int(x) for x, y in zip(lost, won, strict=True)]
+    independent = n / stats.design_effect(flips, groups)
     return Pair(
         a=a.run.id,
         b=b.run.id,
@@ -143,17 +162,18 @@ def _pair(a: Answers, b: Answers, rule: str, seed: int) -> Pair:
         p_value=p_value,
         p_holm=p_value,
         p_clustered=stats.sign_flip_exact(flips, groups) if clustered else None,
+        p_clustered_holm=None,
         both=both,
         only_a=len(dropped),
         only_b=len(gained),
         neither=n - both - len(gained) - len(dropped),
-        minimum_detectable=stats.minimum_detectable(n, (len(gained) + len(dropped)) / n),
+        minimum_detectable=stats.minimum_detectable(independent, (len(gained) + len(dropped)) / n),
         clusters=len(set(groups)),
         unscored=len(shared) - n,
         unpaired=len(left) + len(right) - 2 * len(shared),
         flipped_to_right=gained,
         flipped_to_wrong=dropped,
-        unlike=tuple(differing_fields(a.run, b.run)),
+        unlike=tuple(differing_fields(a.run, b.run, rule)),
     )
 
 

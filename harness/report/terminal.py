@@ -12,8 +12,10 @@ from rich.text import Text
 
 from harness import stats, units
 from harness.comparison import facts
+from harness.comparison.curve import Curve
 from harness.comparison.loaded import Answers, load_answers
 from harness.comparison.pairs import Comparison
+from harness.comparison.samples import Sampling
 from harness.records import Outcome, Run
 from harness.report.data import run_row
 
@@ -53,27 +55,67 @@ def comparison_table(comparison: Comparison) -> Group:
     table = _table("")
     for name in ("first", "second"):
         table.add_column(name, overflow="fold")
-    for name in ("n", "difference", "95 %", "p", "p, Holm", "only first", "only second", "could have shown"):
+    clustered = any(pair.p_clustered is not None for pair in comparison.pairs)
+    names = ["n", "difference", "95 %", "p", "p, Holm", *["by database"] * clustered]
+    for name in (*names, "both", "only 1st", "only 2nd", "neither", "could have shown"):
         table.add_column(name, justify="right", no_wrap=True)
-    notes: list[Text] = []
+    notes: dict[str, Text] = {}
     for pair in comparison.pairs:
-        style = "bold" if pair.distinguishable else ""
+        counts = (pair.both, pair.only_a, pair.only_b, pair.neither)
         table.add_row(
             Text(pair.a_model),
-            Text(pair.b_model),
+            Text(f"{pair.b_model} (unlike)", style="yellow") if pair.unlike else Text(pair.b_model),
             units.count(pair.n),
-            Text(units.points(pair.difference), style=style),
+            Text(units.points(pair.difference), style="bold" if pair.distinguishable else ""),
             Text(f"[{units.points(pair.ci_low)}, {units.points(pair.ci_high)}]"),
             units.p_value(pair.p_value),
             units.p_value(pair.p_holm),
-            units.count(pair.only_a),
-            units.count(pair.only_b),
+            *[units.p_value(pair.p_clustered)] * clustered,
+            *(units.count(value) for value in counts),
             units.points(pair.minimum_detectable, sign=False),
         )
-        if pair.unlike:
-            notes.append(Text(f"Unlike: {'; '.join(pair.unlike)}.", style="yellow"))
-    notes.append(Text("difference: second minus first, points; bold where the tests tell it from none", style="dim"))
-    return Group(table, *notes)
+        for phrase in pair.unlike:
+            notes[phrase] = Text(f"unlike: {phrase}", style="yellow")
+    return Group(table, *notes.values(), Text(_COMPARED + _BY_DATABASE * clustered, style="dim"))
+
+
+_COMPARED = (
+    "difference: second minus first, points; bold where the tests tell it from none. p: exact McNemar; Holm: over all "
+    "pairs shown.\ncould have shown: the smallest true difference found with 80 % power. The items that flipped stand "
+    "in the JSON."
+)
+_BY_DATABASE = " Intervals resample whole databases; by database: exact sign-flip test over them."
+
+
+def curve_tables(curves: Sequence[Curve]) -> Group:
+    """Learning curves: one line a checkpoint, and below it what may be concluded."""
+    parts: list[RichTable | Text] = []
+    for curve in curves:
+        table = _table(f"Learning curve of {curve.training}")
+        for name in ("step", "epoch", "model", "accuracy", "95 %", "n"):
+            table.add_column(name, justify="left" if name == "model" else "right", no_wrap=name != "model")
+        for point in curve.points:
+            share = Text(units.percent(point.score.share), style="bold" if point is curve.best else "")
+            bounds, n = units.interval(point.score.low, point.score.high), units.count(point.score.n)
+            name = f"{point.model} (best)" if point is curve.best else point.model
+            table.add_row(units.count(point.step), units.number(point.epoch), Text(name), share, Text(bounds), n)
+        parts += [Text(), table, *(Text(text) for text in (curve.hint, curve.caveat) if text)]
+    return Group(*parts)
+
+
+def sampling_table(found: Sequence[tuple[str, Sampling]]) -> RichTable:
+    """pass@k and majority of runs, (name, sampling) each, that drew several answers a question."""
+    table = _table("Several answers a question")
+    ks = sorted({k for _, sampling in found for k, *_ in sampling.pass_at})
+    for name in ("model", "n", *(f"pass@{k}" for k in ks), "majority"):
+        table.add_column(name, justify="left" if name == "model" else "right")
+    for model, sampling in found:
+        passes = {k: f"{units.percent(mean)} {units.interval(low, high)}" for k, mean, low, high in sampling.pass_at}
+        vote = sampling.majority
+        elected = f"{units.percent(vote.share)} {units.interval(vote.low, vote.high)}" if vote else units.NONE
+        cells = [Text(passes.get(k, units.NONE)) for k in ks]
+        table.add_row(Text(model), units.count(sampling.n), *cells, Text(elected))
+    return table
 
 
 def show(runs: Sequence[Run | Answers | Path | str], console: Console) -> None:
