@@ -24,8 +24,12 @@ _DEFINITION = "benchmark.toml"
 class Benchmark:
     """Questions with golds, read when first asked for; `settings` says how."""
 
-    def __init__(self, name: str, settings: BenchmarkFile, folder: Path) -> None:
+    def __init__(
+        self, name: str, settings: BenchmarkFile, folder: Path, asked: Mapping[str, Any] | None = None
+    ) -> None:
         self.name = name
+        self.asked: Mapping[str, Any] = asked or {"name": name}
+        """What it was loaded by: its name as typed, and the fields that were overridden."""
         self.settings = settings
         self.folder = folder
         self._loaded: dict[str, list[Item]] = {}
@@ -123,7 +127,7 @@ def load(name: str, overrides: Mapping[str, Any] | None = None) -> Benchmark:
     settings = load_benchmark_file(merged(table, changes), where)
     if settings.data and (settings.train or settings.test):
         raise DataError(f"{where} names both data and train or test; one file to split, or one file a split.")
-    return Benchmark(settings.name or _plain_name(name), settings, folder)
+    return Benchmark(settings.name or _plain_name(name), settings, folder, asked={**changes, "name": name})
 
 
 def _anchored(overrides: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from harness.config.reading import (
     merged,
     parse_overrides,
     read_toml,
+    restored,
 )
 from harness.config.sections import (
     BenchmarkChoice,
@@ -43,4 +44,5 @@ __all__ = [
     "merged",
     "parse_overrides",
     "read_toml",
+    "restored",
 ]

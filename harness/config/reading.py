@@ -80,6 +80,17 @@ def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experime
     return validated(Experiment, table, str(file))
 
 
+def restored(
+    model: type[Model], stored: Mapping[str, Any], where: str, overrides: Mapping[str, Any] | None = None
+) -> Model:
+    """A section or experiment as a run keeps it (`model_dump`), with overrides; a ConfigError names every fault."""
+    table = dict(stored)
+    if isinstance(table.get("benchmark"), Mapping):
+        chosen = table["benchmark"]
+        table["benchmark"] = {**chosen.get("settings", {}), "name": chosen["name"]}
+    return validated(model, merged(table, overrides or {}), where)
+
+
 def load_score_command(benchmark: str, overrides: Sequence[str] = ()) -> ScoreCommand:
     """Benchmark and scoring settings from a name and overrides alone."""
     table = merged({"benchmark": {"name": benchmark}}, parse_overrides(overrides))

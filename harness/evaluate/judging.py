@@ -20,7 +20,7 @@ from harness.scoring import ScoreSettings, score
 from harness.store import item_row
 
 Tick = Callable[[int, int], None]
-_NO_PREDICTION = "No prediction was given for this question."
+NO_PREDICTION = "No prediction was given for this question."
 _JUDGES = ("answer", "dialect", "sandbox", "scoring", "sqltext", "suite")
 
 
@@ -68,7 +68,7 @@ def judged_rows(
     for done, (item, verdict) in enumerate(zip(judged, verdicts, strict=True), start=1):
         answer = answers.get(item.id)
         if answer is None and verdict.outcome is Outcome.NO_SQL:
-            verdict = dataclasses.replace(verdict, reason=_NO_PREDICTION)
+            verdict = dataclasses.replace(verdict, reason=NO_PREDICTION)
         generation = as_generation(answer, item.id)
         totals.add(verdict, generation)
         if tick is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -134,6 +134,7 @@ class Evaluation:
             "prompt": asked["prompt"],
             "model": model["model"],
             "adapter": model.get("adapter", ""),
+            "tokenizer": model.get("tokenizer", ""),
             "generation": generation,
             "judges": judged["judges"],
             "inputs": digest_of({"generation": generation, **judged}),
@@ -187,7 +188,7 @@ class Evaluation:
             "kind": subject.kind,
             "name": self.experiment.name,
             "experiment": self.experiment.model_dump(by_alias=True),
-            "benchmark": benchmark_facts(self.benchmark, self.items, digests["benchmark"]),
+            "benchmark": benchmark_facts(self.benchmark, len(self.items), digests["benchmark"]),
             "digests": dict(digests),
             "decoding": decoding_facts(self.experiment),
             "score": score_facts(self.experiment.score, self.benchmark),

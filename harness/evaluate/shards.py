@@ -21,7 +21,7 @@ from harness.store import RunFolder, is_finished, read_run
 
 FOLDER = "shards"
 _NAME = re.compile(r"(\d+)-of-(\d+)")
-_APART = ("timings", "totals", "shard", "machine", "commit", "id")
+_APART = ("timings", "totals", "shard", "machine", "commit", "id", "asked")
 """What may differ between two shards; of the machine, the versions below may not."""
 _VERSIONS = ("harness", "duckdb", "sqlglot")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,14 @@ def digest(folder: Path) -> str:
                 stream.seek(-TAIL, 2)
             while block := stream.read(TAIL):
                 sha.update(block)
+    return sha.hexdigest()
+
+
+def files_digest(folder: Path, names: Sequence[str]) -> str:
+    """Return a hex digest of the named small files of a folder, as far as they are there."""
+    sha = hashlib.sha256()
+    for name in names:
+        sha.update(f"{name} {file_digest(folder / name)}\n".encode())
     return sha.hexdigest()
 
 

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from harness.errors import ModelError
 from harness.model import gguf
-from harness.model.files import check_weights, read_json
+from harness.model.files import check_weights, file_digest, files_digest, read_json
 from harness.model.settings import ModelSettings
 
 PYPI = "pypi:"
 WANTED = ("*.json", "*.safetensors", "*.model", "*.jinja", "*.txt")
 PICKLES = ("*.bin",)
+READING = ("*.json", "*.model", "*.jinja", "*.txt")
+TEMPLATE_FILES = ("chat_template.jinja", "chat_template.json", "tokenizer_config.json")
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "spiece.model",
+    "chat_template.jinja",
+    "chat_template.json",
+)
 
 
 def locate_base(settings: ModelSettings) -> Path:
@@ -63,6 +78,23 @@ def locate_folder(name: str, revision: str, field: str, wanted: tuple[str, ...])
             "name a local folder or .gguf file."
         ) from error
     return Path(found)
+
+
+def reading_digest(settings: ModelSettings, base: Path) -> str:
+    """Return a hex digest of what turns text into tokens and ends an answer: tokenizer, chat template, stop tokens."""
+    tokenizer = base
+    if settings.tokenizer_from:
+        tokenizer = locate_folder(settings.tokenizer_from, "", "model.tokenizer_from", READING)
+    sha = hashlib.sha256(files_digest(tokenizer, TOKENIZER_FILES).encode())
+    # without a template of its own a tokenizer gets Gemma's, which is part of this package
+    template = Path(settings.chat_template_from or Path(__file__).with_name("gemma_chat.jinja")).expanduser()
+    if template.is_file():
+        sha.update(file_digest(template).encode())
+    else:
+        folder = locate_folder(settings.chat_template_from, "", "model.chat_template_from", READING)
+        sha.update(files_digest(folder, TEMPLATE_FILES).encode())
+    sha.update(file_digest(base / "generation_config.json").encode())
+    return sha.hexdigest()
 
 
 def is_hub_id(name: str) -> bool:
