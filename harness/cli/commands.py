@@ -112,6 +112,22 @@ def score(
 
 
 @app.command()
+def verify(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Run folder or id")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Where its inputs lie now, such as benchmark.root=/data/spider"),
+    ] = None,
+    sample: Annotated[int, typer.Option("--sample", min=0, help="Verdicts that are given again")] = 100,
+    seed: Annotated[int, typer.Option("--seed", help="Draws which ones")] = 0,
+) -> None:
+    """Check a stored run: totals, digests of its inputs, and a sample of its verdicts; exit 1 where it differs."""
+    from harness.cli.verifying import verify as run_verify
+
+    raise typer.Exit(run_verify(run, overrides or [], sample, seed))
+
+
+@app.command()
 def audit(benchmark: Benchmark, overrides: Overrides = None) -> None:
     """Check a benchmark's gold side before anybody is scored."""
     from harness.cli.scoring import audit as run
@@ -135,22 +151,6 @@ def compare(
 
 @app.command()
 def report(runs: Runs = None, out: Out = None) -> None:
-@app.command()
-def verify(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Run folder or id")],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="Where its inputs lie now, such as benchmark.root=/data/spider"),
-    ] = None,
-    sample: Annotated[int, typer.Option("--sample", min=0, help="Verdicts that are given again")] = 100,
-    seed: Annotated[int, typer.Option("--seed", help="Draws which ones")] = 0,
-) -> None:
-    """Check a stored run: totals, digests of its inputs, and a sample of its verdicts; exit 1 where it differs."""
-    from harness.cli.verifying import verify as run_verify
-
-    raise typer.Exit(run_verify(run, overrides or [], sample, seed))
-
-
     """Write the HTML page, the leaderboard and the hardware table."""
     from harness.cli.reading import report as run
 
