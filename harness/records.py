@@ -127,6 +127,8 @@ class Verdict:
     """Same answer on the shipped rows and on every witness database; None where no suite was asked for or possible."""
     suite_witness: int | None = None
     """Index of the first witness that told gold and prediction apart."""
+    discriminating: bool | None = None
+    """The item's witnesses tell its golds from trivial queries; None where there are none."""
     string_match: bool = False
     exact_match: bool = False
     structural_match: bool = False

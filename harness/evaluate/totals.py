@@ -24,6 +24,7 @@ class Totals:
         self._rules: Counter[str] = Counter()
         self._text: Counter[str] = Counter()
         self._suite: Counter[bool] = Counter()
+        self._told: Counter[str] = Counter()
         self._tokens: Counter[str] = Counter()
         self._execute_seconds = 0.0
 
@@ -43,6 +44,13 @@ class Totals:
         self._text.update(name for name in _TEXT if getattr(verdict, name))
         if verdict.suite_match is not None:
             self._suite[verdict.suite_match] += 1
+            self._told["lucky"] += bool(verdict.execution_match) and not verdict.suite_match
+        if verdict.discriminating is not None:
+            self._told["known"] += 1
+        if verdict.discriminating:
+            self._told["n"] += 1
+            self._told["execution"] += bool(verdict.execution_match)
+            self._told["suite"] += bool(verdict.suite_match)
 
     @property
     def execute_seconds(self) -> float:
@@ -76,4 +84,24 @@ class Totals:
         if not judged:
             return None
         hits = self._suite[True]
-        return {"n": judged, "accuracy": hits / judged, "accuracy_ci": list(stats.wilson(hits, judged))}
+        return {
+            "n": judged,
+            "accuracy": hits / judged,
+            "accuracy_ci": list(stats.wilson(hits, judged)),
+            "lucky": self._told["lucky"],
+            "discriminating": self._discriminating_facts(),
+        }
+
+    def _discriminating_facts(self) -> Mapping[str, Any] | None:
+        """Accuracy on the items whose witnesses tell their golds from trivial queries, and their share of all known."""
+        known, n = self._told["known"], self._told["n"]
+        if not known:
+            return None
+        right, on_suites = self._told["execution"], self._told["suite"]
+        return {
+            "n": n,
+            "share": n / known,
+            "accuracy": right / n if n else None,
+            "accuracy_ci": list(stats.wilson(right, n)) if n else None,
+            "suite_accuracy": on_suites / n if n else None,
+        }
