@@ -180,15 +180,27 @@ def test_training_that_does_harm_is_told(tmp_path):
 @pytest.mark.parametrize(
     ("sql", "expected"),
     [
-        ("SELECT a FROM t", {"joins": "0", "subquery": "no", "window": "no", "nesting": "0", "statement": "read"}),
+        (
+            "SELECT a FROM t",
+            {
+                "complexity": "basic SQL",
+                "joins": "0",
+                "subquery": "no",
+                "window": "no",
+                "nesting": "0",
+                "statement": "read",
+            },
+        ),
         ("SELECT a FROM t, u WHERE t.x = u.x", {"joins": "1"}),
         ("SELECT a FROM t JOIN u USING (x) JOIN v USING (y) JOIN w USING (z)", {"joins": "3 or more"}),
         ("SELECT a FROM t WHERE b IN (SELECT b FROM u WHERE c = (SELECT 1))", {"subquery": "yes", "nesting": "2"}),
-        ("SELECT rank() OVER (ORDER BY a) FROM t", {"window": "yes", "order_limit": "none"}),
+        ("SELECT rank() OVER (ORDER BY a) FROM t", {"complexity": "window functions", "window": "yes"}),
         ("SELECT a FROM t UNION SELECT b FROM u ORDER BY 1", {"set_operation": "yes", "order_limit": "order by"}),
         ("WITH c AS (SELECT 1) SELECT * FROM c LIMIT 3", {"subquery": "yes", "order_limit": "limit"}),
         ("SELECT a, count(*) FROM t GROUP BY a HAVING count(*) > 1", {"aggregation": "group by, having"}),
-        ("SELECT max(a) FROM t", {"aggregation": "whole table"}),
+        ("SELECT max(a) FROM t", {"complexity": "aggregation", "aggregation": "whole table"}),
+        ("SELECT max(a) FROM t JOIN u USING (x)", {"complexity": "single join"}),
+        ("SELECT a FROM t WHERE b IN (SELECT b FROM u JOIN v USING (x))", {"complexity": "subqueries"}),
         ("UPDATE t SET a = 1 WHERE b = 2", {"statement": "write", "joins": "0"}),
         ("SELEC whatever FROM (", {"joins": "unparsed", "statement": "unparsed"}),
         ("", {"joins": "unparsed"}),
@@ -207,6 +219,22 @@ def test_schema_and_prompt_classes():
     assert classes[0] == "up to 30 tokens"
     assert classes[7] == "over 70 tokens"
     assert classes[8] == "unknown"
+
+
+def test_a_benchmarks_own_complexity_is_kept_and_a_missing_one_is_read_off_the_gold(tmp_path):
+    items = make_items(60, 0.5, 1)
+    own = item_slices(load_answers(write_run(tmp_path, make_facts("own", "own"), items)))
+    for item in items:
+        item["tags"] = [("hardness", item["id"][-1])]
+    hard = item_slices(load_answers(write_run(tmp_path, make_facts("hard", "hard"), items)))
+    for item in items:
+        item["tags"] = []
+    bare = item_slices(load_answers(write_run(tmp_path, make_facts("bare", "bare"), items)))
+
+    assert set(own["complexity"]) == {"aggregation", "basic SQL", "subqueries", "single join", "window functions"}
+    assert next(iter(hard)) == "hardness"
+    assert "complexity" not in hard
+    assert bare["complexity"] == own["complexity"]
 
 
 def test_slices_partition_the_items_and_small_ones_are_marked(training):

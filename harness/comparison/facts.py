@@ -10,6 +10,20 @@ from harness.records import Run
 
 _STEP = re.compile(r"(?:^|[-_/])(?:checkpoint|step)[-_](\d+)$")
 
+_PHASES = (
+    "prepare",
+    "merge",
+    "load",
+    "warm_up",
+    "compile",
+    "capture",
+    "prefill",
+    "decode",
+    "generate",
+    "score",
+    "store",
+)
+
 
 def section(run: Run, *names: str) -> Mapping[str, Any]:
     """The object under a path of keys; empty where the run does not have it."""
@@ -93,9 +107,14 @@ def output_rate(run: Run) -> float | None:
 
 
 def phases(run: Run) -> dict[str, float]:
-    """Wall seconds by phase, in the order recorded."""
+    """Wall seconds by phase, in the order they happen; run.json itself keeps its keys sorted."""
     found = section(run, "timings", "phases") or section(run, "phases")
-    return {str(name): float(value) for name, value in found.items() if isinstance(value, int | float)}
+    known = {str(name): float(value) for name, value in found.items() if isinstance(value, int | float)}
+    return {name: known[name] for name in sorted(known, key=lambda name: (_place(name), name))}
+
+
+def _place(phase: str) -> int:
+    return _PHASES.index(phase) if phase in _PHASES else len(_PHASES)
 
 
 def benchmark(run: Run) -> str:

@@ -14,7 +14,17 @@ from sqlglot.errors import SqlglotError
 _TABLE = re.compile(r"\bcreate\s+(?:or\s+replace\s+)?(?:temp(?:orary)?\s+)?table\b", re.IGNORECASE)
 _WRITES = (exp.Insert, exp.Update, exp.Delete, exp.Create, exp.Drop, exp.Alter)
 
-STATEMENT = ("statement", "joins", "subquery", "window", "set_operation", "nesting", "aggregation", "order_limit")
+STATEMENT = (
+    "complexity",
+    "statement",
+    "joins",
+    "subquery",
+    "window",
+    "set_operation",
+    "nesting",
+    "aggregation",
+    "order_limit",
+)
 """Slices read off the gold statement."""
 
 
@@ -30,6 +40,7 @@ def statement_features(sql: str, dialect: str = "") -> Mapping[str, str]:
     joins = sum(_joins(tree) for tree in trees)
     depth = max(_depth(tree) for tree in trees)
     return {
+        "complexity": _complexity(trees[0], joins),
         "statement": "write" if isinstance(trees[0], _WRITES) else "read",
         "joins": str(joins) if joins < 3 else "3 or more",
         "subquery": _yes(any(_has_subquery(tree) for tree in trees)),
@@ -58,6 +69,20 @@ def length_classes(lengths: Sequence[int | None]) -> list[str]:
     cuts = sorted({known[min(len(known) - 1, len(known) * quarter // 4)] for quarter in (1, 2, 3)})
     names = [f"up to {cut} tokens" for cut in cuts] + [f"over {cuts[-1]} tokens"]
     return [names[sum(length > cut for cut in cuts)] if length else "unknown" for length in lengths]
+
+
+def _complexity(tree: exp.Expr, joins: int) -> str:
+    """The most demanding thing that a statement does, in the classes of the gretel data set."""
+    classes = (
+        ("window functions", tree.find(exp.Window)),
+        ("set operations", tree.find(exp.SetOperation)),
+        ("CTEs", tree.find(exp.CTE)),
+        ("subqueries", _has_subquery(tree)),
+        ("multiple joins", joins > 1),
+        ("single join", joins == 1),
+        ("aggregation", tree.find(exp.Group, exp.AggFunc)),
+    )
+    return next((name for name, found in classes if found), "basic SQL")
 
 
 def _joins(tree: exp.Expr) -> int:

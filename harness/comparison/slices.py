@@ -13,7 +13,8 @@ from harness.comparison.loaded import Answers, Score
 SMALL = 30
 """A slice of fewer scored items is marked: its interval is wider than most differences one looks for."""
 
-_ORDER = ("sql_complexity", "complexity", "hardness", "sql_task_type", "task_type", "sql_domain", "domain")
+_COMPLEXITY = ("sql_complexity", "complexity", "hardness")
+_ORDER = (*_COMPLEXITY, "sql_task_type", "task_type", "sql_domain", "domain")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ def item_slices(answers: Answers) -> dict[str, list[str]]:
     slices = {name: [str(tag.get(name) or "unknown") for tag in tags] for name in ordered}
     features = [statement_features(str(sql or "")) for sql in answers.column("gold_sql")]
     for name in STATEMENT:
+        if name == "complexity" and not names.isdisjoint(_COMPLEXITY):
+            continue
         slices.setdefault(name, [feature[name] for feature in features])
     slices["schema_size"] = [schema_size(str(context or "")) for context in answers.column("context")]
     slices["prompt_length"] = length_classes(answers.column("prompt_tokens"))

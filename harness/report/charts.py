@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from harness import units
 from harness.comparison import facts
 from harness.report.data import OUTCOME_GROUPS, Board, ReportData
-from harness.report.tables import RULE_NAMES, rule_judgements
+from harness.report.tables import RULE_NAMES, rule_effect, rule_judgements
 
 INK, MUTED, GRID, PAPER = "#010203", "#010204", "#010205", "#010206"
 SERIES = ("#020301", "#020302", "#020303", "#020304", "#020305", "#020306", "#020307", "#020308")
@@ -150,34 +150,34 @@ def outcomes(board: Board, name: str) -> str:
 
 
 def rules(board: Board, name: str) -> str:
-    """The same answers under every execution rule, one line of dots a run."""
-    judged = rule_judgements(board.rows)
-    if len(judged) < 2:
+    """How far each execution rule lies from the default one, one line of marks a run; empty with one rule."""
+    others = [rule for rule in rule_judgements(board.rows) if rule != "default"]
+    rows = [row for row in board.rows if row.headline]
+    if not (others and rows):
         return ""
-    with _figure(f"rules-{name}", 6.8, 1.0 + 0.42 * len(board.rows)) as (figure, drawn):
+    with _figure(f"rules-{name}", 6.8, 1.0 + 0.42 * len(rows)) as (figure, drawn):
         axes = figure.add_subplot()
-        marks = ("o", "v", "^", "s", "D", "P")
-        for rule, colour, mark in zip(judged, _cycle(), marks, strict=False):
-            scores = [row.scores.get(rule) for row in board.rows]
-            known = [(100 * score.share, place) for place, score in enumerate(scores) if score]
+        axes.axvline(0, color=INK, linewidth=1)
+        marks = ("v", "^", "s", "D", "P")
+        for number, (rule, colour, mark) in enumerate(zip(others, SERIES, marks, strict=False)):
+            # rules that agree would hide one another: each keeps its own height within the run's line
+            shift = 0.28 * (2 * number / max(1, len(others) - 1) - 1)
+            known = [(rule_effect(row, rule), place + shift) for place, row in enumerate(rows)]
             axes.plot(
-                [share for share, _ in known],
-                [place for _, place in known],
+                [100 * effect for effect, _ in known if effect is not None],
+                [place for effect, place in known if effect is not None],
                 linestyle="none",
                 marker=mark,
-                # the headline is a ring, so that a rule that agrees with it stays visible inside
-                markersize=12 if rule == "default" else 6.5,
-                markerfacecolor="none" if rule == "default" else colour,
-                markeredgewidth=2 if rule == "default" else 0,
+                markersize=6,
+                markeredgewidth=0,
                 color=colour,
                 label=RULE_NAMES[rule],
             )
-        axes.set_yticks(range(len(board.rows)), [_short(row.label) for row in board.rows])
-        axes.set_ylim(len(board.rows) - 0.5, -0.5)
-        axes.tick_params(axis="y", labelcolor=INK)
-        axes.set(xlabel="share called right, %")
+        _name_rows(axes, [row.label for row in rows])
+        axes.margins(x=0.08)
+        axes.set(xlabel="points above or below the default rule")
         axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=6, handletextpad=0.2, columnspacing=1.0)
-    return drawn.text("Share of items called right under each comparison rule")
+    return drawn.text("Difference of each comparison rule to the default one, one line a run")
 
 
 def time_budget(data: ReportData) -> str:

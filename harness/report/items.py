@@ -223,6 +223,8 @@ def _table(table: Any, most: int) -> dict[str, Any] | None:
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
     found = {"c": columns, "r": rows[:most], "n": total}
+    # a writing statement is judged by the state it leaves: the table shown is then named
+    found |= {"s": _cell(table["table"])} if table.get("table") else {}
     return found if only is None else found | {"o": int(only)}
 
 

@@ -97,13 +97,25 @@ def outcomes(board: Board) -> Table:
 
 
 def rules(board: Board) -> Table:
-    """The same answers under every judgement: how much the rule matters."""
+    """The same answers under every judgement; a share leads to the items that its rule judges otherwise."""
     names = [rule for rule in RULE_NAMES if any(rule in row.scores for row in board.rows)]
-    rows = [
-        (Cell(row.label, kind="name"), *(_number(_percent(row.scores.get(rule))) for rule in names))
-        for row in board.rows
-    ]
-    return Table(("model", *(RULE_NAMES[name] for name in names)), tuple(rows))
+    rows = [(Cell(row.label, kind="name"), *(_rule_cell(row, rule) for rule in names)) for row in board.rows]
+    note = (
+        "Own suite: the same answer on the shipped rows and on witness databases made for the question; (n): of the "
+        "items for which there are any."
+    )
+    return Table(("model", *(RULE_NAMES[name] for name in names)), tuple(rows), note if "suite" in names else "")
+
+
+def _rule_cell(row: RunRow, rule: str) -> Cell:
+    score = row.scores.get(rule)
+    if score is None or row.headline is None:
+        return _number(_percent(score))
+    text = units.percent(score.share)
+    if score.n != row.headline.n:
+        text += f" ({units.count(score.n)})"
+    differs = rule in (*RULES, "suite") and rule != "default" and (score.hits, score.n) != (row.headline.hits, row.n)
+    return Cell(text, link(row.index, rule=rule) if differs else "", "number")
 
 
 def slices(board: Board, dimension: str) -> Table:
@@ -284,3 +296,10 @@ def _each(total: float | None, n: int) -> float | None:
 def rule_judgements(rows: Sequence[RunRow]) -> list[str]:
     """The rules that judge by execution and that at least one run carries, in table order."""
     return [rule for rule in (*RULES, "suite") if any(rule in row.scores for row in rows)]
+
+
+def rule_effect(row: RunRow, rule: str) -> float | None:
+    """Share called right by `rule` less that by the default rule, over the items that both judge; None where none."""
+    verdicts = zip(row.answers.verdicts(), row.answers.verdicts(rule), strict=True)
+    both = [(bool(one), bool(other)) for one, other in verdicts if one is not None and other is not None]
+    return sum(other - one for one, other in both) / len(both) if both else None

@@ -11,7 +11,8 @@ function tableView(title, table, other) {
   const marks = off.filter(Boolean).length;
   const counts = [`${grouped(table.n)} ${table.n === 1 ? "row" : "rows"}`];
   if (marks) counts.push(`${marks}${table.r.length < table.n ? " shown" : ""} without a partner`);
-  const box = titled(title, scrolled(title, resultTable(table, off)));
+  const named = table.s ? `${title}: table ${table.s}` : title;
+  const box = titled(named, scrolled(named, resultTable(table, off)));
   box.firstChild.append(element("span", "muted", ` ${counts.join(", ")}`));
   if (table.n > table.r.length) box.append(element("p", "note", `${grouped(table.n - table.r.length)} more ${table.n - table.r.length === 1 ? "row" : "rows"} not shown`));
   return box;
