@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections import Counter
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pyarrow
@@ -12,12 +10,11 @@ import pytest
 import torch
 from tiny_model import build
 
-from harness.errors import ConfigError, DataError, DeviceError, ModelError
+from harness.errors import ConfigError, DataError, DeviceError
 from harness.generate.base import Request
 from harness.generate.local import TransformersGenerator
 from harness.generate.replay import ReplayGenerator
-from harness.generate.server import ServerGenerator
-from harness.generate.settings import DecodingSettings, ServerSettings
+from harness.generate.settings import DecodingSettings
 from harness.model.load import load_base
 from harness.model.settings import ModelSettings
 
@@ -167,110 +164,6 @@ def test_a_bad_answer_file_is_told(tmp_path, text, message):
     (tmp_path / "p.jsonl").write_text(text)
     with pytest.raises(DataError, match=message):
         ReplayGenerator(tmp_path / "p.jsonl")
-
-
-# --- server
-
-
-class _Double(BaseHTTPRequestHandler):
-    """A server that answers with the question, and fails as `plan` says."""
-
-    def log_message(self, *args):
-        pass
-
-    def do_GET(self):
-        self._reply(200, {"data": [{"id": name} for name in self.server.models]})
-
-    def do_POST(self):
-        server = self.server
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        with server.lock:
-            server.bodies.append(body)
-            server.keys.append(self.headers.get("Authorization"))
-            code = server.plan.pop(0) if server.plan else 200
-            server.flying += 1
-            server.most = max(server.most, server.flying)
-        server.gate.wait(timeout=0.05)
-        with server.lock:
-            server.flying -= 1
-        message = {"content": "SELECT " + body["messages"][-1]["content"]}
-        done = {"choices": [{"message": message, "finish_reason": "length" if body["max_tokens"] < 5 else "stop"}]}
-        self._reply(
-            code, {**done, "usage": {"prompt_tokens": 7, "completion_tokens": 4}} if code == 200 else {"e": "bad"}
-        )
-
-    def _reply(self, code, value):
-        blob = json.dumps(value).encode()
-        self.send_response(code)
-        self.send_header("Content-Length", str(len(blob)))
-        self.send_header("Retry-After", "0")
-        self.end_headers()
-        self.wfile.write(blob)
-
-
-@pytest.fixture
-def double(monkeypatch):
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Double)
-    server.models, server.plan, server.bodies, server.keys = ["tiny"], [], [], []
-    server.lock, server.gate, server.flying, server.most = threading.Lock(), threading.Event(), 0, 0
-    server.url = f"http://127.0.0.1:{server.server_port}/v1"
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
-
-
-def test_a_server_is_asked_several_at_a_time(double):
-    generator = ServerGenerator(ServerSettings(double.url, concurrency=3))
-    told = []
-    found = list(generator.generate(REQUESTS, DecodingSettings(), lambda done, total: told.append((done, total))))
-    assert {g.id: g.completion for g in found} == {r.id: "SELECT " + r.messages[-1]["content"] for r in REQUESTS}
-    assert 1 < double.most <= 3
-    assert told[-1] == (7, 7)
-    speed = generator.speed()
-    assert (speed.prompt_tokens, speed.output_tokens) == (49, 28)
-    assert speed.generate_seconds > 0
-    assert {body["model"] for body in double.bodies} == {"tiny"}
-    assert not next(iter(generator.generate(REQUESTS[:1], DecodingSettings(max_new_tokens=2)))).finished
-
-
-def test_the_key_comes_from_the_environment_and_stays_out_of_the_record(double, monkeypatch):
-    monkeypatch.setenv("OPENAI_API_KEY", "secret")
-    generator = ServerGenerator(ServerSettings(double.url, model="m"))
-    list(generator.generate(REQUESTS[:1], DecodingSettings()))
-    assert double.keys == ["Bearer secret"]
-    assert "secret" not in json.dumps(generator.facts)
-
-
-def test_a_busy_server_is_asked_again_and_a_refusal_is_told(double):
-    generator = ServerGenerator(ServerSettings(double.url, retries=2))
-    double.plan[:] = [503, 429]
-    assert len(list(generator.generate(REQUESTS[:1], DecodingSettings()))) == 1
-    assert len(double.bodies) == 3
-    for plan, message in (
-        ([503] * 3, "refuses the request .503"),
-        ([400], r"refuses the request \(400: .*bad"),
-        ([401], "OPENAI_API_KEY"),
-    ):
-        double.plan[:] = plan
-        with pytest.raises(ModelError, match=message):
-            list(generator.generate(REQUESTS[:1], DecodingSettings()))
-
-
-def test_samples_are_asked_with_seeds_of_their_own(double):
-    generator = ServerGenerator(ServerSettings(double.url))
-    found = list(generator.generate(REQUESTS[:2], DecodingSettings(samples=2, temperature=0.5, seed=10)))
-    assert sorted((g.id, g.sample) for g in found) == [("q0", 0), ("q0", 1), ("q1", 0), ("q1", 1)]
-    assert sorted(body["seed"] for body in double.bodies) == [10, 10, 11, 11]
-
-
-def test_a_server_that_is_not_there_or_has_several_models_is_told(double):
-    double.models = ["a", "b"]
-    with pytest.raises(ModelError, match="serves a, b; name one"):
-        ServerGenerator(ServerSettings(double.url))
-    with pytest.raises(ModelError, match="does not answer"):
-        ServerGenerator(ServerSettings("http://127.0.0.1:9/v1", retries=0))
 
 
 def test_replay_and_server_need_no_torch():

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from harness.config import Experiment
 from harness.evaluate.cards import card_of_merged
@@ -15,6 +16,7 @@ from harness.generate.base import Generator
 from harness.model.files import digest, read_json
 from harness.model.settings import ModelSettings
 from harness.model.source import locate_base, reading_digest
+from harness.records import Machine
 
 if TYPE_CHECKING:
     from harness.model.load import Loaded
@@ -23,8 +25,7 @@ if TYPE_CHECKING:
 def model_facts(experiment: Experiment, subject: Subject) -> dict[str, Any]:
     """What tells one model's answers from another's: digests of base and adapter, and how the weights are held."""
     if experiment.generate.backend == "server":
-        server = experiment.generate.server
-        return {"server": server.url, "model": server.model}
+        return {"server": experiment.generate.server.url, "model": subject.name}
     choice = experiment.model
     facts: dict[str, Any] = {"precision": choice.precision, "compute_dtype": choice.compute_dtype}
     facts |= {"tokenizer_from": choice.tokenizer_from, "chat_template_from": choice.chat_template_from}
@@ -43,11 +44,18 @@ def open_generator(experiment: Experiment, subject: Subject, previous: Generator
     if experiment.generate.backend == "server":
         from harness.generate.server import ServerGenerator
 
-        return ServerGenerator(server_settings(experiment))
+        return ServerGenerator(dataclasses.replace(server_settings(experiment), model=subject.name))
     from harness.generate.choose import local_generator
 
     loaded = load_subject(experiment, subject)
     return local_generator(loaded, experiment.generate.backend, decoding_settings(experiment), previous)
+
+
+def answering_machine(experiment: Experiment, here: Machine) -> str:
+    """What speeds are grouped by: this machine's name; a server's address, since its hardware cannot be seen."""
+    if experiment.generate.backend == "server":
+        return f"server {urlsplit(experiment.generate.server.url).netloc}"
+    return here.name
 
 
 def load_subject(experiment: Experiment, subject: Subject) -> Loaded:

@@ -14,7 +14,7 @@ from typing import Any
 from harness import benchmark as benchmarks
 from harness.config import Experiment
 from harness.errors import StoreError
-from harness.evaluate.answering import ensure_merged, model_facts, open_generator
+from harness.evaluate.answering import answering_machine, ensure_merged, model_facts, open_generator
 from harness.evaluate.cards import push_cards, refresh_cards
 from harness.evaluate.judging import judged_rows, judges_digest, score_facts, score_settings
 from harness.evaluate.predictions import limited
@@ -193,7 +193,7 @@ class Evaluation:
             "decoding": decoding_facts(self.experiment),
             "score": score_facts(self.experiment.score, self.benchmark),
             "generator": dict(answered.generator),
-            "machine": {**dataclasses.asdict(here), "name": here.name},
+            "machine": {**dataclasses.asdict(here), "name": answering_machine(self.experiment, here)},
             "commit": here.commit,
             "totals": totals.facts(),
         }

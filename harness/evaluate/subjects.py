@@ -9,11 +9,13 @@ from typing import Any, Literal
 
 from harness.config import Experiment
 from harness.errors import ModelError
+from harness.evaluate.settings import server_settings
 from harness.trainer.result import Checkpoint, find_checkpoints, find_result
 
-Kind = Literal["base", "adapter", "whole"]
+Kind = Literal["base", "adapter", "whole", "served"]
 MERGED = "merged"
 """Folder of the merged model inside the adapter's."""
+_OURS = ("base", "checkpoints", "final", MERGED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +25,20 @@ class Subject:
     name: str
     """What people call it: `base`, `checkpoint-120`, `final`, `merged` ..."""
     kind: Kind
-    """`adapter`: LoRA over the experiment's base; `whole`: a model folder of its own."""
+    """`adapter`: LoRA over the experiment's base; `whole`: a model folder of its own; `served`: a server's, by name."""
     folder: Path | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
     """Of an adapter: digest of the training, step, epoch, tokens a second, peak memory."""
 
 
 def subjects(experiment: Experiment) -> list[Subject]:
-    """The models of `eval.models`, the base first; a ModelError names what is not there."""
+    """The models of `eval.models`, the base first; a ModelError names what is not there.
+
+    Where a server answers, they are its models: `generate.server.model`, else those of `eval.models` that are no names
+    of ours, else the only one that it serves.
+    """
+    if experiment.generate.backend == "server":
+        return [Subject(name, "served") for name in _served(experiment)]
     found: dict[str, Subject] = {}
     for name in experiment.eval.models:
         for subject in _named(name, experiment):
@@ -38,6 +46,17 @@ def subjects(experiment: Experiment) -> list[Subject]:
     if not found:
         raise ModelError("eval.models names no model; name base, checkpoints, final, merged or a folder.")
     return sorted(found.values(), key=lambda subject: subject.kind != "base")
+
+
+def _served(experiment: Experiment) -> list[str]:
+    server = experiment.generate.server
+    if server.model:
+        return [server.model]
+    named = [name for name in experiment.eval.models if name not in _OURS]
+    # deferred: only a server that was told no name is asked for one
+    from harness.generate.server import served_model
+
+    return list(dict.fromkeys(named)) or [served_model(server_settings(experiment))]
 
 
 def _named(name: str, experiment: Experiment) -> Iterator[Subject]:

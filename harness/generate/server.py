@@ -1,42 +1,61 @@
-"""Answers from an OpenAI-compatible server (vLLM, llama.cpp, a hosted one). Imports no torch."""
+"""Answers from an OpenAI-compatible server (vLLM, SGLang, TGI, llama.cpp, Ollama, a hosted one). Imports no torch."""
 
 from __future__ import annotations
 
-import http.client
-import json
-import os
+import re
+import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed
 from typing import Any
 
 from harness.errors import ModelError
 from harness.generate.base import Progress, Request, check_decoding
 from harness.generate.settings import DecodingSettings, ServerSettings
+from harness.generate.transport import RefusedError, StoppedError, Transport
 from harness.records import Generation, Speed
 
-WORTH_A_RETRY = (408, 409, 425, 429, 500, 502, 503, 504)
-LONGEST_PAUSE = 30.0
+_TOO_LONG = re.compile(
+    r"context[ _](length|size|window)|exceed_context|prompt is too long|max_new_tokens. must be", re.IGNORECASE
+)
+"""How servers say that a question does not fit the model."""
+_TOO_MUCH = re.compile(r"tokens'? is too large", re.IGNORECASE)
+"""How they say that no question would, with the answer's length that was asked for."""
+_LIMITS = ("max_tokens", "max_completion_tokens")
+"""The limit's name, and its newer one, which some hosted models insist on."""
 
 
 class ServerGenerator:
-    """Asks a server's `/chat/completions`, several requests at a time; its own template and stops apply."""
+    """Asks a server's `/chat/completions`, several requests at a time; its own template and stops apply.
+
+    A question that does not fit the model's context is an unfinished, empty answer, and is counted in the notes; any
+    other refusal ends the evaluation, after the answers under way have been handed over.
+    """
 
     def __init__(self, settings: ServerSettings) -> None:
         self._settings = settings
-        self._model = settings.model or self._only_model()
+        self._transport = Transport(settings)
+        self._model = settings.model or served_model(settings)
         self._speed: Speed | None = None
+        self._limit = 0
+        self._lock = threading.Lock()
+        self._too_long = 0
+        self._uncounted = 0
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """Backend, address, model and requests in flight; never the key."""
+        """Backend, address, model, requests in flight and notes; never the key."""
+        notes = []
+        if self._too_long:
+            notes.append(f"{self._too_long} of the questions did not fit the model's context and have no answer")
+        if self._uncounted:
+            notes.append(f"{self._uncounted} answers came without token counts, so no rate is given")
         return {
             "backend": "openai",
             "url": self._settings.url,
             "model": self._model,
             "concurrency": self._settings.concurrency,
+            "notes": tuple(notes),
         }
 
     def generate(
@@ -44,9 +63,10 @@ class ServerGenerator:
     ) -> Iterator[Generation]:
         """Yield answers as the server finishes them; ModelError once a request has failed for good."""
         check_decoding(decoding)
-        self._speed = None
+        self._speed, self._too_long, self._uncounted = None, 0, 0
         total = len(requests) * decoding.samples
         prompt_tokens = output_tokens = 0
+        self._transport.start()
         start = time.perf_counter()
         pool = ThreadPoolExecutor(self._settings.concurrency, thread_name_prefix="harness-ask")
         try:
@@ -55,8 +75,7 @@ class ServerGenerator:
                 for request in requests
                 for sample in range(decoding.samples)
             ]
-            for done, future in enumerate(as_completed(asked), start=1):
-                answer = future.result()
+            for done, answer in enumerate(_in_turn(asked, self._transport), start=1):
                 prompt_tokens += answer.prompt_tokens
                 output_tokens += answer.output_tokens
                 self._speed = Speed(prompt_tokens, output_tokens, 0, time.perf_counter() - start)
@@ -64,27 +83,31 @@ class ServerGenerator:
                 if progress is not None:
                     progress(done, total)
         finally:
+            self._transport.stop()
             pool.shutdown(wait=False, cancel_futures=True)
 
     def speed(self) -> Speed | None:
-        """Return the server's token counts over the wall time from the first request to the last answer drawn."""
-        return self._speed
+        """Return the server's token counts over the wall time from the first request to the last answer drawn.
+
+        None where the server left counts out: a rate from part of the tokens would be wrong.
+        """
+        return None if self._uncounted else self._speed
 
     def _ask(self, request: Request, decoding: DecodingSettings, sample: int) -> Generation:
-        body: dict[str, Any] = {
-            "model": self._model,
-            "messages": [dict(message) for message in request.messages],
-            "max_tokens": decoding.max_new_tokens,
-            "temperature": decoding.temperature,
-            "top_p": decoding.top_p,
-            "seed": decoding.seed + sample,
-        }
-        if decoding.stop:
-            body["stop"] = list(decoding.stop)
-        reply = self._call("/chat/completions", body)
+        try:
+            reply = self._reply(request, decoding, sample)
+        except RefusedError as error:
+            if error.code in (400, 413, 422) and _TOO_LONG.search(error.said) and not _TOO_MUCH.search(error.said):
+                with self._lock:
+                    self._too_long += 1
+                return Generation(request.id, "", finished=False, sample=sample)
+            raise refused(self._settings, error, f" (question {request.id})") from None
         try:
             choice = reply["choices"][0]
             usage = reply.get("usage") or {}
+            if usage.get("completion_tokens") is None:
+                with self._lock:
+                    self._uncounted += 1
             return Generation(
                 id=request.id,
                 completion=choice["message"].get("content") or "",
@@ -94,63 +117,70 @@ class ServerGenerator:
                 sample=sample,
             )
         except (KeyError, IndexError, TypeError, AttributeError) as error:
-            raise ModelError(f"{self._settings.url} answered without `choices`; check generate.url.") from error
+            raise ModelError(f"{self._settings.url} answered without `choices`; check generate.server.url.") from error
 
-    def _only_model(self) -> str:
-        served = [str(entry.get("id")) for entry in self._call("/models", None).get("data") or []]
-        if len(served) != 1:
-            raise ModelError(
-                f"{self._settings.url} serves {', '.join(served) or 'no model that it lists'}; name one with "
-                "generate.model."
-            )
-        return served[0]
+    def _reply(self, request: Request, decoding: DecodingSettings, sample: int) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "model": self._model,
+            "messages": [dict(message) for message in request.messages],
+            "temperature": decoding.temperature,
+        }
+        if decoding.temperature > 0:
+            body |= {"top_p": decoding.top_p, "seed": decoding.seed + sample}
+        if decoding.stop:
+            body["stop"] = list(decoding.stop)
+        name = self._limit
+        try:
+            return self._transport.call("/chat/completions", {**body, _LIMITS[name]: decoding.max_new_tokens})
+        except RefusedError as error:
+            if name or error.code != 400 or _LIMITS[1] not in error.said:
+                raise
+            self._limit = 1
+        return self._transport.call("/chat/completions", {**body, _LIMITS[1]: decoding.max_new_tokens})
 
-    def _call(self, path: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
-        """Return the server's JSON, trying again with growing pauses where that can help."""
-        for attempt in range(self._settings.retries + 1):
-            last = attempt == self._settings.retries
-            try:
-                return self._send(path, body)
-            except urllib.error.HTTPError as error:
-                if last or error.code not in WORTH_A_RETRY:
-                    raise self._refused(error) from error
-                pause = _pause(attempt, error.headers.get("Retry-After"))
-            except (OSError, http.client.HTTPException) as error:  # refused, reset, timed out
-                if last:
-                    raise ModelError(
-                        f"{self._settings.url} does not answer ({error}); start the server or check generate.url."
-                    ) from error
-                pause = _pause(attempt, None)
-            except ValueError as error:
-                raise ModelError(f"{self._settings.url} answered with no JSON; check generate.url.") from error
-            time.sleep(pause)
-        raise AssertionError("the last attempt returns or raises")
 
-    def _send(self, path: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
-        headers = {"Content-Type": "application/json"}
-        key = os.environ.get(self._settings.key_variable, "")
-        if key:
-            headers["Authorization"] = f"Bearer {key}"
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self._settings.url.rstrip("/") + path, data=data, headers=headers)
-        with urllib.request.urlopen(request, timeout=self._settings.timeout_seconds) as reply:
-            value = json.load(reply)
-        if not isinstance(value, dict):
-            raise ValueError("no JSON object")
-        return value
-
-    def _refused(self, error: urllib.error.HTTPError) -> ModelError:
+def served_model(settings: ServerSettings) -> str:
+    """The name of the only model a server has; ModelError where it lists none or several."""
+    remedy = "name one with generate.server.model"
+    try:
+        # a server that fails to list its models still answers for one that is named
+        entries = Transport(settings).call("/models", None, retries=1).get("data") or []
+    except RefusedError as error:
         if error.code in (401, 403):
-            return ModelError(
-                f"{self._settings.url} refuses the key ({error.code}); put a valid one into the environment variable "
-                f"{self._settings.key_variable}."
-            )
-        said = " ".join(error.read(500).decode(errors="replace").split())
-        return ModelError(f"{self._settings.url} refuses the request ({error.code}: {said}); check generate.*.")
+            raise refused(settings, error) from None
+        raise ModelError(f"{settings.url} does not list its models ({error}); {remedy}.") from None
+    served = [str(entry.get("id")) for entry in entries if isinstance(entry, dict)]
+    if len(served) != 1:
+        raise ModelError(f"{settings.url} serves {', '.join(served) or 'no model that it lists'}; {remedy}.")
+    return served[0]
 
 
-def _pause(attempt: int, retry_after: str | None) -> float:
-    """Return seconds to wait: what the server asks for, else doubling from half a second."""
-    if retry_after and retry_after.replace(".", "", 1).isdigit():
-        return min(float(retry_after), LONGEST_PAUSE)
-    return min(0.5 * 2.0**attempt, LONGEST_PAUSE)
+def refused(settings: ServerSettings, error: RefusedError, what: str = "") -> ModelError:
+    """A server's refusal as one sentence with its remedy."""
+    if error.code in (401, 403):
+        return ModelError(
+            f"{settings.url} refuses the key ({error.code}); put a valid one into the environment variable "
+            f"{settings.key_variable}."
+        )
+    remedy = "check generate.server.url" if error.code in (301, 302, 303, 307, 308, 404) else "check generate.*"
+    if error.code == 429:
+        remedy = "lower generate.server.concurrency, or wait and run the same command again: answers are kept"
+    return ModelError(f"{settings.url} refuses the request{what} ({error}); {remedy}.")
+
+
+def _in_turn(asked: Sequence[Future[Generation]], transport: Transport) -> Iterator[Generation]:
+    """Answers as they come; after a failure, those that the server still gives, and then the failure."""
+    failure: Exception | None = None
+    for future in as_completed(asked):
+        try:
+            yield future.result()
+        except (StoppedError, CancelledError):
+            continue
+        except Exception as error:
+            if failure is None:
+                failure = error
+                transport.stop()
+                for other in asked:
+                    other.cancel()
+    if failure is not None:
+        raise failure
