@@ -16,7 +16,7 @@ from harness.config import Experiment, keys
 ROOT = Path(__file__).resolve().parent.parent
 GROUP = get_command(app)
 COMMANDS = GROUP.commands  # type: ignore[attr-defined]
-CONTRACT = {"train", "eval", "score", "audit", "compare", "bench", "report", "merge", "ask"}
+CONTRACT = {"train", "eval", "score", "audit", "compare", "bench", "report", "merge", "ask", "init"}
 TARGETS = {"help", "install", "train", "eval", "compare", "bench", "audit", "report", "test", "check", "clean"}
 README = ROOT / "README.md"
 TEXTS = [path for path in (README, ROOT / "CHANGELOG.md", ROOT / "reports" / "LOG.md") if path.is_file()]

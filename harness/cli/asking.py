@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 from harness import benchmark as benchmarks
 from harness.benchmark.rows import script_key
 from harness.benchmark.spider import file_key, schema_text
 from harness.cli.output import console, emit, say
 from harness.config import load_experiment
+from harness.dialect import file_kind
 from harness.errors import ConfigError, DataError
 from harness.evaluate.answering import ensure_merged, open_generator
 from harness.evaluate.asked import Rows, rows_of
@@ -58,9 +60,11 @@ def ask(question: str, schema: Path, path: Path, model: str, overrides: Sequence
 def _item(question: str, schema: Path) -> Item:
     if not question.strip():
         raise ConfigError("The question is empty; ask something.")
-    if schema.suffix in (".sqlite", ".db", ".sqlite3"):
+    if file_kind(schema) is not None and schema.stat().st_size > 0:
         key = file_key(str(schema))
         return Item("ask", question, schema_text(str(schema), 0), ("",), Database(key, path=str(schema.resolve())))
+    if not schema.is_file() and not schema.suffix:
+        return _of_benchmark(question, str(schema))
     try:
         script = schema.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -68,13 +72,22 @@ def _item(question: str, schema: Path) -> Item:
     return Item("ask", question, script, ("",), Database(script_key(script), script=script))
 
 
+def _of_benchmark(question: str, name: str) -> Item:
+    """A question on the one database that all questions of a benchmark are about."""
+    items = benchmarks.load(name).items("all")
+    if len({item.database for item in items}) > 1:
+        raise DataError(f"The questions of {name} are about several databases; name the file of one with --schema.")
+    return Item("ask", question, items[0].context, ("",), items[0].database)
+
+
 def _print(found: Rows) -> None:
     if found.error:
         say(found.error)
         return
-    table = Table(*(str(column) for column in found.columns))
+    # Text, not str: what a database holds may read like rich's markup
+    table = Table(*(Column(Text(str(column))) for column in found.columns))
     for row in found.rows[:_SHOWN]:
-        table.add_row(*(str(value) for value in row))
+        table.add_row(*(Text("NULL" if value is None else str(value)) for value in row))
     console().print(table)
 
 

@@ -50,6 +50,30 @@ def _version() -> str:
 
 
 @app.command()
+def init(
+    name: Annotated[str, typer.Argument(help="What the benchmark is called (benchmarks/NAME), or a path")],
+    database: Annotated[
+        Path, typer.Option("--database", help="DuckDB or SQLite file, or a folder of .csv or .parquet files")
+    ],
+    questions: Annotated[
+        Path, typer.Option("--questions", help=".csv, .jsonl or .parquet with a question and its SQL a row")
+    ],
+    question: Annotated[str, typer.Option("--question", help="Column of the question; default: by its name")] = "",
+    gold: Annotated[str, typer.Option("--gold", help="Column of the gold SQL; default: by its name")] = "",
+    dialect: Annotated[
+        str, typer.Option("--dialect", help="What the golds are written in; default: the database's own SQL")
+    ] = "",
+    model: Annotated[str, typer.Option("--model", help="Base model for the experiment file")] = "",
+) -> None:
+    """Make a benchmark of your own database and questions."""
+    from harness.cli.starting import init as run
+    from harness.init import Request
+
+    base = {"base": model} if model else {}
+    run(Request(name, database, questions, question, gold, dialect, **base))
+
+
+@app.command()
 def train(experiment: Experiment, overrides: Overrides = None) -> None:
     """Train a QLoRA adapter; resumes from the last checkpoint."""
     from harness.cli.experiments import train as run
@@ -188,7 +212,7 @@ def merge(
 @app.command()
 def ask(
     question: Annotated[str, typer.Argument(help="A question in plain words")],
-    schema: Annotated[Path, typer.Option("--schema", help="File with CREATE TABLE and INSERT statements, or .sqlite")],
+    schema: Annotated[Path, typer.Option("--schema", help="CREATE TABLE text, a database file, or a benchmark")],
     experiment: Annotated[
         Path, typer.Option("--experiment", help="Experiment whose model, prompt and decoding are used")
     ] = DEFAULT,
