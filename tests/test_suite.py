@@ -14,8 +14,9 @@ import pytest
 
 from harness.suite.cache import SuiteCache
 from harness.suite.conditions import Condition
-from harness.suite.distill import build_suite
+from harness.suite.distill import build_suite, with_others
 from harness.suite.execute import StatementError, plain_executor
+from harness.suite.facts import schema_of_text, tables_text
 from harness.suite.neighbours import parse
 from harness.suite.reading import read_schema, schema_of_script, schema_script
 from harness.suite.record import Suite, SuiteSettings, suite_key
@@ -351,10 +352,35 @@ def test_an_item_that_a_constant_answers_is_not_discriminating():
 
 
 def test_other_golds_of_the_schema_are_told_apart_too():
-    gold, other = "SELECT name FROM singer WHERE age > 30", "SELECT name FROM singer WHERE age > 30 OR age IS NULL"
-    suite = build_suite(SCHEMA, gold, QUICK, others=[other, gold])
-    assert suite.discriminating
-    assert answers(suite, gold) != answers(suite, other)
+    gold, other = "SELECT name FROM singer WHERE age > 30", "SELECT name FROM singer WHERE age > 30 AND fee > 5"
+    bare = suite_of(gold)
+    with plain_executor(bare.schema, 2.0) as room:
+        suite = with_others(bare, gold, [other, gold], QUICK, room)
+    assert (suite.others, suite.others_missed, suite.is_discriminating) == (1, 0, True)
+    assert replace(suite, others=0) == bare
+
+
+def test_another_gold_that_asks_the_same_in_other_words_is_not_held_against_an_item():
+    gold, same = "SELECT name FROM singer WHERE age > 30", "SELECT name FROM singer WHERE NOT age <= 30"
+    with plain_executor(SCHEMA, 2.0) as room:
+        suite = with_others(suite_of(gold), gold, [same], QUICK, room)
+    assert (suite.others, suite.others_missed, suite.is_discriminating) == (1, 0, True)
+
+
+def test_another_gold_that_only_a_further_database_tells_is_missed():
+    gold, other = "SELECT name FROM singer", "SELECT name FROM singer WHERE age <> 30 OR age IS NULL"
+    bare = replace(
+        suite_of(gold), witnesses=("INSERT INTO singer VALUES (1, 'Ida', NULL, 2, 1), (2, 'Tom', NULL, 3, 1)",)
+    )
+    with plain_executor(bare.schema, 2.0) as room:
+        suite = with_others(bare, gold, [other], SuiteSettings(candidates=40), room)
+    assert (suite.others, suite.others_missed, suite.is_discriminating) == (1, 1, False)
+
+
+def test_tables_as_text_come_back_with_every_key():
+    for script in (STRICT, SCHEMA, LINKED):
+        schema = schema_of_script(script)
+        assert schema_of_text(schema.script, tables_text(schema.tables)).tables == schema.tables
 
 
 def test_a_statement_that_never_ends_is_interrupted():

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import duckdb
 import pytest
 
@@ -10,9 +12,11 @@ from benchmarks.speed.rewrites import REWRITES
 from benchmarks.speed.suite_false_alarms import rewritten, told_apart
 from benchmarks.speed.suite_items import SuiteItem
 from harness.records import Database, Item
+from harness.suite import make
 from harness.suite.cache import SuiteCache
 from harness.suite.distill import build_suite
 from harness.suite.make import item_key, make_suites
+from harness.suite.others import MOST, others_of, schema_golds
 from harness.suite.reading import schema_of_script
 from harness.suite.record import SuiteSettings
 from harness.suite.task import MakerOptions
@@ -39,15 +43,53 @@ def test_suites_come_in_the_order_of_the_items_and_from_the_cache_the_second_tim
     cache = SuiteCache(tmp_path)
     first = list(make_suites(wanted, QUICK, cache, workers=1))
     second = list(make_suites([wanted[2], wanted[0], item("new", GOLDS[6]), wanted[1]], QUICK, cache, workers=1))
-    assert [bool(s.witnesses) for s in first] == [True, True, True, False]
-    assert "does not load" in first[3].reason
+    assert [bool(s.witnesses) for (s,) in first] == [True, True, True, False]
+    assert "does not load" in first[3][0].reason
     assert (second[0], second[1], second[3]) == (first[2], first[0], first[1])
-    assert second[2].witnesses
+    assert second[2][0].witnesses
     assert (cache.hits, cache.misses) == (3, 5)
 
 
+def test_a_gold_that_several_items_share_is_asked_once(monkeypatch):
+    asked = []
+    run = make.Pool.run
+    monkeypatch.setattr(make.Pool, "run", lambda pool, jobs: run(pool, (asked.append(j) or j for j in jobs)))
+    suites = list(make_suites([item(str(i), GOLDS[i % 2]) for i in range(6)], QUICK, workers=1))
+    assert len(asked) == 2
+    assert suites[0] == suites[2] == suites[4] != suites[1]
+
+
+def test_each_gold_of_an_item_has_a_suite_of_its_own():
+    both = replace(item("a", GOLDS[0]), golds=(GOLDS[0], GOLDS[3]))
+    ((one, two),) = make_suites([both], QUICK, workers=1)
+    assert one.witnesses
+    assert two == next(make_suites([item("b", GOLDS[3])], QUICK, workers=1))[0]
+
+
+def test_other_golds_change_what_is_known_of_a_suite_and_none_of_its_witnesses(tmp_path):
+    cache, wanted = SuiteCache(tmp_path), [item("a", GOLDS[3]), item("b", GOLDS[6])]
+    bare = list(make_suites(wanted, QUICK, cache, workers=1))
+    golds = schema_golds(wanted)
+    known = list(make_suites(wanted, QUICK, cache, workers=1, golds=golds))
+    assert [s.witnesses for (s,) in known] == [s.witnesses for (s,) in bare]
+    assert [(s.others, s.others_missed) for (s,) in known] == [(1, 0)] * 2
+    assert list(make_suites(wanted, QUICK, SuiteCache(tmp_path), workers=1)) == bare
+    again = SuiteCache(tmp_path)
+    assert list(make_suites(wanted, QUICK, again, workers=1, golds=golds)) == known
+    assert again.misses == 0
+
+
+def test_golds_of_a_schema_do_not_depend_on_the_order_of_the_items():
+    wanted = [item(str(i), f"SELECT {i}") for i in range(60)] + [item("own", "SELECT 1", "CREATE TABLE t (a INT)")]
+    golds = schema_golds(wanted)
+    assert golds == schema_golds(reversed(wanted))
+    assert [len(found) for found in golds.values()] == [MOST]
+    assert len(others_of(wanted[0], golds)) >= MOST - 1
+    assert others_of(wanted[-1], golds) == ()
+
+
 def test_every_database_of_a_made_suite_loads_and_the_gold_answers(tmp_path):
-    (suite,) = make_suites([item("a", GOLDS[0])], QUICK, workers=1)
+    ((suite,),) = make_suites([item("a", GOLDS[0])], QUICK, workers=1)
     for script in suite.databases:
         with duckdb.connect() as connection:
             connection.execute(script)
@@ -56,7 +98,7 @@ def test_every_database_of_a_made_suite_loads_and_the_gold_answers(tmp_path):
 
 def test_a_gold_that_eats_its_worker_costs_its_own_suite_only():
     greedy = item("greedy", "SELECT len(range(CAST(1e10 AS BIGINT))) FROM singer")
-    suites = list(make_suites([greedy, item("b", GOLDS[0])], QUICK, workers=1))
+    suites = [suite for (suite,) in make_suites([greedy, item("b", GOLDS[0])], QUICK, workers=1)]
     assert suites[0].reason
     assert suites[1].witnesses
 

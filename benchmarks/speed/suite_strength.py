@@ -37,7 +37,7 @@ def main() -> None:
         begun = time.process_time()
         suite = build_suite(item.schema, item.gold, prelude=item.prelude)
         seconds.append((time.process_time() - begun, item.twins))
-        missed = told_by_more(item.schema, item.gold, suite, LARGER, item.prelude)
+        missed = told_by_more(item.schema, item.gold, suite, LARGER, prelude=item.prelude)
         count(total, item, suite, len(missed))
         missed_by.update(name.partition(":")[0] for name in missed)
         if asked.show:

@@ -22,6 +22,7 @@ from harness.scoring.gold import Gold, ask_gold, run_reading, run_writing
 from harness.scoring.outcomes import outcome_of, reason_of
 from harness.scoring.settings import ScoreSettings
 from harness.sqltext import Kind, normal_text, split_statements, statement_kind
+from harness.suite.record import Trial
 
 STAGE_SCHEMA, STAGE_GOLD, STAGE_PREDICTION, STAGE_SUITE = 1, 2, 3, 4
 ALL_FALSE = dict.fromkeys(RULES, False)
@@ -42,8 +43,8 @@ class Question:
     """The completion, or the SQL itself."""
     is_sql: bool = False
     finished: bool = True
-    suite: tuple[str, tuple[str, ...]] | None = None
-    """Script of the empty tables and scripts that fill them, in DuckDB's dialect; None: there is no suite."""
+    suites: tuple[Trial | None, ...] = ()
+    """The witnesses of each gold, None where it has none; empty: no suite is asked for."""
     suite_always: bool = False
     """Ask the suite even where the prediction is the gold's own text (for measuring the suite itself)."""
 
@@ -87,14 +88,26 @@ class Case:
         self._space: ScriptSpace | FileSpace | None = None
         self.fresh: dict[str, bytes] = {}
         self.matched: Gold | None = None
-        """The gold that the prediction matches under the default rule."""
+        """The gold that the prediction matches under the default rule ..."""
+        self.matched_at = 0
+        """... and its index."""
 
-    def decide(self) -> dict[str, Any]:
-        """The verdict's document, less what the text alone told."""
+    def decide_again(self) -> dict[str, Any] | None:
+        """The verdict's document against the next gold that the prediction matches too; None where there is none."""
+        start = self.matched_at + 1
+        # another job has had the tables in the meantime
+        self.matched, self._space = None, None
+        found = self.decide(start) if start < len(self._asked.golds) else None
+        return found if self.matched is not None else None
+
+    def decide(self, start: int = 0) -> dict[str, Any]:
+        """The verdict's document, less what the text alone told; golds before `start` are passed over."""
         best: dict[str, Any] | None = None
         for index, (sql, key, packed) in enumerate(
             zip(self._asked.golds, self._asked.keys, self._asked.known, strict=True)
         ):
+            if index < start:
+                continue
             gold = self._judge.recall(key, packed) or self._ask(sql, key)
             ruled = self._ruled(gold, sql) | {"gold_index": index, "gold_road": gold.road}
             if gold.fault is None:
@@ -102,7 +115,7 @@ class Case:
             if best is None or _rank(ruled) > _rank(best):
                 best = ruled
             if Outcome(ruled["outcome"]).is_match:
-                self.matched = gold
+                self.matched, self.matched_at = gold, index
                 break
         assert best is not None
         return best

@@ -15,8 +15,9 @@ from harness.scoring.desk import Desk
 from harness.scoring.gold import Gold
 from harness.scoring.outcomes import outcome_of, reason_of
 from harness.scoring.settings import ScoreSettings
-from harness.scoring.witness import judge_suite
+from harness.scoring.witness import SuiteRuling, judge_suite
 from harness.sqltext import exact_match, extract
+from harness.suite.record import Trial
 
 SCORER_FAILED = "the scorer itself failed here, which is a fault to be reported"
 _KEPT_GOLDS = 256
@@ -43,7 +44,7 @@ class Judge:
             case = Case(payload, document["sql"], self, twin=document["string_match"])
             fresh = case.fresh
             document |= case.decide()
-            if payload.suite is not None:
+            if any(payload.suites):
                 document |= self._suite(payload, case, document, partial)
             return document, _pack(fresh)
         except Failure as failure:
@@ -74,8 +75,10 @@ class Judge:
         }
 
     def _suite(self, asked: Question, case: Case, document: dict[str, Any], partial: Reply | None) -> dict[str, Any]:
-        """The witness databases' say on a prediction that is right on the shipped rows; others are wrong already."""
-        assert asked.suite is not None
+        """The witness databases' say on a prediction that is right on the shipped rows; others are wrong already.
+
+        Each gold has witnesses of its own: a prediction is right where it passes those of one gold that it matches.
+        """
         if Outcome(document["outcome"]).is_gold_fault:
             return {}
         if case.matched is None or document["truncated"]:
@@ -84,15 +87,42 @@ class Judge:
             return {"suite_match": True}
         if partial is not None:
             partial(document)
+        first: SuiteRuling | None = None
+        again: dict[str, Any] | None = {}
+        while again is not None and case.matched is not None:
+            found = self._on_witnesses(asked.suites[case.matched_at], case.matched, document["sql"])
+            if found.match:
+                return {**again, "suite_match": True}
+            if first is None or (found.match is None and first.match is False):
+                first = found
+            again = self._next(case)
+        assert first is not None
+        shown = {"suite_witness": first.witness, "witness_case": first.case} if first.match is False else {}
+        return {"suite_match": first.match, **shown}
+
+    def _on_witnesses(self, trial: Trial | None, gold: Gold, sql: str) -> SuiteRuling:
+        if trial is None:
+            return SuiteRuling(None)
         self.stage(STAGE_SUITE)
         # the witnesses' tables take the place of the shipped ones
         self._desk.give_back()
-        space = self._desk.lend(Database(key="suite", script=asked.suite[0]), (case.matched.sql, document["sql"]))
+        space = self._desk.lend(Database(key="suite", script=trial.schema), (gold.sql, sql))
         assert isinstance(space, ScriptSpace)
-        found = judge_suite(space, asked.suite, case.matched, document["sql"], self.settings)
+        found = judge_suite(space, trial, gold, sql, self.settings)
+        self._desk.give_back()
         if found.broken:
             self._desk.discard()
-        return {"suite_match": found.match, "suite_witness": found.witness}
+        return found
+
+    def _next(self, case: Case) -> dict[str, Any] | None:
+        """The ruling against another gold that the prediction matches; None where none is left or can be asked."""
+        try:
+            return case.decide_again()
+        except Failure:
+            self._desk.discard()
+            return None
+        finally:
+            self.stage(STAGE_SUITE)
 
     def _failed(self, failure: Failure) -> dict[str, Any]:
         """A statement that ran out of time or memory, or ended its database: the gold's fault, or the prediction's."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import tee
+from dataclasses import replace
 from typing import Any
 
 from harness.records import RULES, Generation, Item, Outcome, Verdict
@@ -13,10 +13,9 @@ from harness.scoring.cache import GoldCache, gold_key
 from harness.scoring.case import ALL_FALSE, STAGE_GOLD, STAGE_PREDICTION, STAGE_SCHEMA, STAGE_SUITE, Question, fault_at
 from harness.scoring.judge import unpack_golds
 from harness.scoring.settings import ScoreSettings
-from harness.suite.cache import SuiteCache
-from harness.suite.make import make_suites
-from harness.suite.record import Suite, SuiteSettings
-from harness.suite.task import MakerOptions
+from harness.scoring.suites import is_discriminating, with_suites
+from harness.suite.others import Golds
+from harness.suite.record import Suite
 
 JUDGE = "harness.scoring.judge:build"
 _REMEMBERED = 4096
@@ -27,17 +26,20 @@ def score(
     predictions: Mapping[str, Generation | str],
     settings: ScoreSettings | None = None,
     progress: Callable[[Verdict], None] | None = None,
+    golds: Golds | None = None,
 ) -> Iterator[Verdict]:
     """Verdicts in the order of the items; an item without a prediction counts as `no_sql`.
 
     A prediction is a `Generation`, or SQL as text. Verdicts depend neither on the number of workers nor on the order of
-    the items; both items and verdicts are streamed. `SandboxError` where no worker can be started.
+    the items; both items and verdicts are streamed. `golds` (`harness.suite.others.schema_golds` of the whole
+    benchmark; default: of the items, where these are a list) decide which items count as discriminating. `SandboxError`
+    where no worker can be started.
     """
     chosen = settings or ScoreSettings()
     with Pool(
         JUDGE, chosen, workers=bounded_workers(chosen.memory_bytes, chosen.workers), memory_bytes=chosen.memory_bytes
     ) as pool:
-        yield from score_with(pool, items, predictions, chosen, progress)
+        yield from score_with(pool, items, predictions, chosen, progress, golds)
 
 
 def score_with(
@@ -46,9 +48,10 @@ def score_with(
     predictions: Mapping[str, Generation | str],
     settings: ScoreSettings,
     progress: Callable[[Verdict], None] | None = None,
+    golds: Golds | None = None,
 ) -> Iterator[Verdict]:
     """As `score`, on a pool that is already running (of the task `JUDGE` with the same settings)."""
-    desk = _Front(predictions, settings)
+    desk = _Front(predictions, settings, golds)
     try:
         for answer in pool.run(desk.jobs(items)):
             for verdict in desk.verdicts(answer):
@@ -63,10 +66,12 @@ def score_with(
 class _Front:
     """The parent's side: what was asked for which item, the cache, and answers that serve twice."""
 
-    def __init__(self, predictions: Mapping[str, Generation | str], settings: ScoreSettings) -> None:
+    def __init__(
+        self, predictions: Mapping[str, Generation | str], settings: ScoreSettings, golds: Golds | None = None
+    ) -> None:
         self.cache = GoldCache(settings.cache_dir)
-        self._predictions, self._settings = predictions, settings
-        self._order: OrderedDict[int, tuple[str, Any]] = OrderedDict()
+        self._predictions, self._settings, self._golds = predictions, settings, golds
+        self._order: OrderedDict[int, tuple[str, Any, bool | None]] = OrderedDict()
         self._answers: OrderedDict[Any, Answer] = OrderedDict()
         self._asked: dict[Any, int] = {}
         self._taken = 0
@@ -74,19 +79,19 @@ class _Front:
 
     def jobs(self, items: Iterable[Item]) -> Iterator[Job]:
         """One job an item, unless the same question was asked a moment ago."""
-        for item, suite in _with_suites(items, self._settings):
-            question = self._question(item, suite)
-            twin = (question.keys, question.text, question.is_sql, question.finished, question.suite)
+        for item, suites in with_suites(items, self._settings, self._golds):
+            question = self._question(item, suites)
+            twin = (question.keys, question.text, question.is_sql, question.finished, question.suites)
             number = self._taken
             self._taken += 1
-            self._order[number] = (item.id, twin)
+            self._order[number] = (item.id, twin, is_discriminating(suites))
             if twin in self._answers or twin in self._asked:
                 continue
             self._asked[twin] = number
             self._sent.append(twin)
             yield Job(question, item.database.key if item.database.path else None)
 
-    def _question(self, item: Item, suite: Suite | None) -> Question:
+    def _question(self, item: Item, suites: tuple[Suite, ...]) -> Question:
         given = self._predictions.get(item.id, "")
         is_sql = isinstance(given, str)
         keys = tuple(gold_key(item.database, sql, self._settings) for sql in item.golds)
@@ -98,7 +103,7 @@ class _Front:
             text=given if isinstance(given, str) else given.completion,
             is_sql=is_sql,
             finished=True if isinstance(given, str) else given.finished,
-            suite=(suite.schema, suite.witnesses) if suite is not None and suite.witnesses else None,
+            suites=tuple(suite.trial for suite in suites),
         )
 
     def verdicts(self, answer: Answer | None) -> Iterator[Verdict]:
@@ -111,33 +116,19 @@ class _Front:
                 for key, data in unpack_golds(answer.blob).items():
                     self.cache.put(key, data)
         while self._order:
-            number, (item_id, twin) = next(iter(self._order.items()))
+            number, (item_id, twin, discriminating) = next(iter(self._order.items()))
             if twin not in self._answers:
                 break
             del self._order[number]
-            yield verdict_of(item_id, self._answers[twin])
-        waiting = {twin for _, twin in self._order.values()} if len(self._answers) > _REMEMBERED else set()
+            verdict = verdict_of(item_id, self._answers[twin])
+            scored = not verdict.outcome.is_gold_fault
+            yield replace(verdict, discriminating=discriminating) if scored and discriminating is not None else verdict
+        waiting = {twin for _, twin, _ in self._order.values()} if len(self._answers) > _REMEMBERED else set()
         while len(self._answers) > _REMEMBERED:
             oldest = next(iter(self._answers))
             if oldest in waiting:
                 break
             del self._answers[oldest]
-
-
-def _with_suites(items: Iterable[Item], settings: ScoreSettings) -> Iterator[tuple[Item, Suite | None]]:
-    """Each item with its suite, made ahead of its turn by workers of their own; None where none is asked for."""
-    if not settings.suite:
-        for item in items:
-            yield item, None
-        return
-    ours, theirs = tee(items)
-    options = MakerOptions(
-        dialects=settings.dialects,
-        settings=SuiteSettings(max_witnesses=settings.suite_databases, seed=settings.suite_seed),
-        clock=settings.clock,
-    )
-    workers = bounded_workers(settings.memory_bytes, settings.workers)
-    yield from zip(ours, make_suites(theirs, options, SuiteCache(settings.cache_dir), workers), strict=True)
 
 
 def verdict_of(item_id: str, answer: Answer) -> Verdict:
@@ -153,6 +144,7 @@ def verdict_of(item_id: str, answer: Answer) -> Verdict:
             "matches": dict.fromkeys(RULES, False),
             "suite_match": None,
             "suite_witness": None,
+            "witness_case": "",
         }
     return Verdict(
         id=item_id,
@@ -162,6 +154,7 @@ def verdict_of(item_id: str, answer: Answer) -> Verdict:
         matches=body["matches"],
         suite_match=body.get("suite_match"),
         suite_witness=body.get("suite_witness"),
+        witness_case=body.get("witness_case", ""),
         string_match=body.get("string_match", False),
         exact_match=body.get("exact_match", False),
         structural_match=body.get("structural_match", False),

@@ -1,15 +1,33 @@
-"""A prediction that is right on the shipped rows, asked again on an item's witness databases."""
+"""A prediction that is right on the shipped rows, asked again on witness databases.
+
+First the kept ones of the gold's suite; where it passes them all and has constants that the gold lacks, a few more
+that are made for it (`harness.suite.own`), judged only where the gold has an answer of its own.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from harness.answer import compare, compare_states
+from harness.answer import Table, compare, compare_states
+from harness.answer.shown import shown_states, shown_tables
 from harness.sandbox.engine import PLACES, Failure
 from harness.sandbox.space import ScriptSpace
 from harness.scoring.gold import Gold, run_reading, run_writing
+from harness.scoring.outcomes import reason_of
+from harness.scoring.room import Room
 from harness.scoring.settings import ScoreSettings
 from harness.sqltext import split_statements
+from harness.suite.execute import StatementError
+from harness.suite.judge import Judge
+from harness.suite.neighbours import parse
+from harness.suite.own import own_witnesses
+from harness.suite.record import Trial
+
+INSERTS = 2000
+"""Characters of a witness shown with a lucky match; `harness witness` prints all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,73 +37,154 @@ class SuiteRuling:
     match: bool | None
     """None where the gold answers on none of them."""
     witness: int | None = None
-    """Index of the first witness that tells the prediction from the gold."""
+    """Index of the first witness that tells the prediction from the gold; those made for it follow the kept ones."""
+    case: str = ""
+    """That witness with both answers, as JSON."""
     broken: bool = False
     """The database must not be used again."""
 
 
-def judge_suite(
-    space: ScriptSpace, suite: tuple[str, tuple[str, ...]], gold: Gold, sql: str, settings: ScoreSettings
-) -> SuiteRuling:
+Answered = tuple[Any, Table | None]
+"""What the gold gives on a witness: a table or a state, and the table's keyed rows."""
+
+
+class _Told(Exception):  # noqa: N818 -- a verdict that ends the asking
+    """The prediction answers otherwise than the gold."""
+
+    def __init__(self, gold: dict[str, Any] | None, answer: dict[str, Any]) -> None:
+        super().__init__()
+        self.gold, self.answer = gold, answer
+
+
+def judge_suite(space: ScriptSpace, trial: Trial, gold: Gold, sql: str, settings: ScoreSettings) -> SuiteRuling:
     """The same answer under the default rule on every witness on which the gold answers at all."""
-    seconds = settings.floor_seconds
-    asked = False
+    asking = _Asking(space, gold, sql, settings)
+    index = 0
+    inserts: tuple[str, ...] = ()
+    answered = False
     try:
-        space.load_attached(tuple(split_statements(suite[0])))
-        for index, script in enumerate(suite[1]):
-            try:
-                same = _same(space, tuple(split_statements(script)), gold, sql, seconds, settings)
-            finally:
-                space.rewind()
-            if same is False:
-                return SuiteRuling(False, index)
-            asked = asked or bool(same)
+        space.load_attached(tuple(split_statements(trial.schema)))
+        for index, script in enumerate(trial.witnesses):  # noqa: B007 -- said of the witness that tells
+            inserts = tuple(split_statements(script))
+            answered = asking.on_kept(inserts) or answered
+        for index, (inserts, backwards) in enumerate(  # noqa: B007
+            own_witnesses(trial, gold.sql, asking.final) if answered else (), len(trial.witnesses)
+        ):
+            asking.on_own(inserts, backwards)
+    except _Told as told:
+        return SuiteRuling(False, index, _case(index, inserts, told))
+    except StatementError:
+        return SuiteRuling(None)
     except Failure as failure:
-        return SuiteRuling(None, None, failure.kind in PLACES)
-    return SuiteRuling(True if asked else None)
+        return SuiteRuling(None, None, "", failure.kind in PLACES)
+    return SuiteRuling(True if answered else None)
 
 
-def _same(
-    space: ScriptSpace, inserts: tuple[str, ...], gold: Gold, sql: str, seconds: float, settings: ScoreSettings
-) -> bool | None:
-    """Whether the prediction answers as the gold does on one witness; None where the gold does not answer."""
-    for statement in inserts:
-        space.write(statement, seconds)
-    pieces = split_statements(sql)
-    if gold.writes:
-        for statement in split_statements(gold.sql):
-            space.write(statement, seconds)
-        wanted = space.state(seconds)
-        space.rewind()
-        for statement in inserts:
-            space.write(statement, seconds)
+class _Asking:
+    """One gold and one prediction, asked on witness after witness."""
+
+    def __init__(self, space: ScriptSpace, gold: Gold, sql: str, settings: ScoreSettings) -> None:
+        self._gold, self._settings = gold, settings
+        self._room = Room(space, settings.floor_seconds)
+        self._pieces = split_statements(sql)
+        self._found = ""
+        self._judge: Judge | None = None
+
+    @property
+    def final(self) -> str:
+        """The prediction in DuckDB's words, once it has run."""
+        return self._found
+
+    def on_kept(self, inserts: Sequence[str]) -> bool:
+        """Whether the gold answers on a witness of its suite; `_Told` where the prediction does otherwise."""
+        self._room.load(inserts)
         try:
-            run_writing(space, pieces, seconds, settings)
-            given = space.state(seconds)
+            answered = self._asked_gold()
+            if answered is None:
+                return False
+            self._compare(answered)
+        finally:
+            self._room.empty()
+        return True
+
+    def on_own(self, inserts: Sequence[str], backwards: Sequence[str]) -> None:
+        """`_Told` where the prediction answers otherwise on a witness made for it and the gold's answer is its own."""
+        if self._judge is None:
+            tree = parse(self._gold.sql)
+            assert tree is not None
+            self._judge = Judge(self._gold.sql, tree)
+        try:
+            self._room.load(inserts)
+            fixed = self._judge.fixed_answer(self._room, lambda: self._room.load(backwards))
+            if fixed is not None:
+                self._room.load(inserts)
+                answer, keyed = fixed
+                self._compare((answer.state if self._gold.writes else answer.table, keyed))
+        except StatementError:
+            return
+        finally:
+            self._room.empty()
+
+    def _asked_gold(self) -> Answered | None:
+        gold = self._gold
+        try:
+            if gold.writes:
+                return self._room.state(gold.sql), None
+            table = self._room.query(gold.sql)
+            keyed = None
+            plan = gold.plan
+            if plan is not None and plan.keyed_sql is not None and plan.needs_keyed(table):
+                keyed = self._room.query(plan.keyed_sql)
+        except StatementError:
+            return None
+        return None if table.truncated or (keyed is not None and keyed.truncated) else (table, keyed)
+
+    def _compare(self, answered: Answered) -> None:
+        wanted, keyed = answered
+        tolerance = self._settings.tolerance
+        try:
+            given = self._given()
         except Failure as failure:
-            return _failed(failure)
-        return compare_states(wanted, given, tolerance=settings.tolerance).is_match
-    try:
-        table, _ = space.query(gold.sql, seconds)
-        plan = gold.plan
-        keyed = None
-        if plan is not None and plan.keyed_sql is not None and plan.needs_keyed(table):
-            keyed, _ = space.query(plan.keyed_sql, seconds)
-    except Failure as failure:
-        if failure.kind in PLACES:
-            raise
-        return None
-    if table.truncated or (keyed is not None and keyed.truncated):
-        return None
-    try:
-        given_table, _, _ = run_reading(space, pieces[0], seconds, settings)
-    except Failure as failure:
-        return _failed(failure)
-    return compare(table, given_table, plan, keyed, tolerance=settings.tolerance).is_match
+            if failure.kind in PLACES:
+                raise
+            shown = shown_states(wanted, {}) if self._gold.writes else shown_tables(wanted, _NOTHING)
+            raise _Told(shown[0], {"error": reason_of(failure)}) from None
+        if self._gold.writes:
+            if not compare_states(wanted, given, tolerance=tolerance).is_match:
+                raise _Told(*shown_states(wanted, given, tolerance=tolerance))
+            return
+        if given.truncated:
+            words = f"the answer has more than {self._settings.max_rows} rows"
+            raise _Told(shown_tables(wanted, _NOTHING)[0], {"error": words})
+        if not compare(wanted, given, self._gold.plan, keyed, tolerance=tolerance).is_match:
+            raise _Told(*shown_tables(wanted, given, tolerance=tolerance))
+
+    def _given(self) -> Any:
+        """What the prediction gives; its road into DuckDB is looked for once."""
+        space, seconds = self._room.space, self._settings.floor_seconds
+        if self._gold.writes:
+            _, _, ran = run_writing(space, self._pieces, seconds, self._settings)
+            self._found = ";\n".join(ran)
+            return space.state(seconds)
+        if self._found:
+            try:
+                return space.query(self._found, seconds)[0]
+            except Failure as failure:
+                if failure.kind in PLACES:
+                    raise
+        table, _, found = run_reading(space, self._pieces[0], seconds, self._settings)
+        self._found = found.sql or self._pieces[0]
+        return table
 
 
-def _failed(failure: Failure) -> bool:
-    """A prediction that fails where the gold answers is told apart, unless this process is to blame."""
-    if failure.kind in PLACES:
-        raise failure
-    return False
+_NOTHING = Table((), (), [])
+
+
+def _case(index: int, inserts: Sequence[str], told: _Told) -> str:
+    """The witness and both answers, as JSON."""
+    text = ";\n".join(piece.rstrip("; \n") for piece in inserts) + ";"
+    if len(text) > INSERTS:
+        note = f"\n-- cut: {len(text):,} characters in all; `harness witness` prints them"
+        text = text[: INSERTS - len(note)] + note
+    case = {"witness": index, "inserts": text, "gold": told.gold, "answer": told.answer}
+    return json.dumps(case, ensure_ascii=False)

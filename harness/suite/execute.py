@@ -103,6 +103,15 @@ class DuckDBExecutor:
         self._watch.close()
         self._connection.close()
 
+    def is_sound(self) -> bool:
+        """Whether the database still answers; leaves the tables empty."""
+        try:
+            self._empty()
+            self._connection.execute("SELECT 1")
+        except duckdb.Error:
+            return False
+        return True
+
     def load(self, inserts: Sequence[str]) -> None:
         """See Executor."""
         self._empty()

@@ -62,8 +62,8 @@ def predicate_negate(tree: exp.Expr, scene: Scene) -> Iterator[Edit]:
             yield node.parent, node.copy()
         else:
             yield node, exp.Not(this=node.copy())
-    for node in tree.find_all(*_OPPOSITE):
-        yield node, _OPPOSITE[type(node)](this=node.this.copy(), expression=node.expression.copy())
+    for bound in tree.find_all(*_OPPOSITE):
+        yield bound, _OPPOSITE[type(bound)](this=bound.this.copy(), expression=bound.expression.copy())
 
 
 def connective(tree: exp.Expr, scene: Scene) -> Iterator[Edit]:

@@ -32,11 +32,22 @@ class SuiteSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Trial:
+    """What a judge needs of a suite: empty tables, the scripts that fill them, and how to make more of these."""
+
+    schema: str
+    witnesses: tuple[str, ...]
+    tables: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Suite:
     """The kept witnesses of one item, and how much they tell."""
 
     schema: str = ""
     """CREATE statements in DuckDB's words: the tables the witnesses fill."""
+    tables: str = ""
+    """What `facts.tables_text` says of these tables: keys that the statements do not state, too."""
     witnesses: tuple[str, ...] = ()
     """Each: INSERT statements (one script) that fill EMPTY tables of the item's schema."""
     strategies: tuple[str, ...] = ()
@@ -48,7 +59,11 @@ class Suite:
     killed: int = 0
     """Neighbours that a kept witness tells from the gold."""
     discriminating: bool = False
-    """The kept witnesses tell the gold from every trivial query."""
+    """The kept witnesses tell the gold from every trivial query of its own schema."""
+    others: int = 0
+    """Golds of other items on the schema that were compared."""
+    others_missed: int = 0
+    """Those of them that some database tells from the gold and no kept witness does."""
     tried: int = 0
     rejected: int = 0
     """Witnesses on which the gold failed, or had no answer of its own."""
@@ -58,6 +73,16 @@ class Suite:
     """`rule: statement` of neighbours no kept witness tells from the gold."""
     reason: str = ""
     """Why there are no witnesses; empty where there are."""
+
+    @property
+    def is_discriminating(self) -> bool | None:
+        """Told from every trivial query, golds of other items among them; None where there are no witnesses."""
+        return self.discriminating and not self.others_missed if self.witnesses else None
+
+    @property
+    def trial(self) -> Trial | None:
+        """What a judge needs; None where there are no witnesses."""
+        return Trial(self.schema, self.witnesses, self.tables) if self.witnesses else None
 
     @property
     def databases(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ is a suite as JSON. Its DuckDB is locked and its clock pinned, as it is where th
 from __future__ import annotations
 
 from collections import OrderedDict
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -28,7 +29,7 @@ from harness.records import Database
 from harness.sandbox.engine import CLOCK, Engine, EngineSettings
 from harness.sandbox.watchdog import Watchdog
 from harness.sandbox.worker import Reply
-from harness.suite.distill import build_suite
+from harness.suite.distill import build_suite, told_by_more, with_others
 from harness.suite.execute import DuckDBExecutor, quick_settings
 from harness.suite.reading import read_schema
 from harness.suite.record import Suite, SuiteSettings
@@ -57,7 +58,11 @@ class Order:
     database: Database
     gold: str
     others: tuple[str, ...] = ()
-    """Golds of other items on the same tables."""
+    """Golds of other items on the same tables, to be compared with the gold."""
+    suite: str = ""
+    """The suite as JSON where it is known and only the others are to be compared."""
+    larger: SuiteSettings | None = None
+    """Also measure the suite against a search so large: `missed` in the answer."""
 
 
 @dataclass(slots=True)
@@ -67,6 +72,16 @@ class _Place:
     engine: Engine
     schema: Schema
     catalog: Catalog
+    room: DuckDBExecutor | None = None
+    """The tables without rows; every suite of the place is made in it."""
+    translated: dict[str, str | None] = field(default_factory=dict)
+    """Golds in DuckDB's words."""
+
+    def close(self) -> None:
+        """Let both databases go."""
+        self.engine.close()
+        if self.room is not None:
+            self.room.close()
 
 
 class Maker:
@@ -78,30 +93,58 @@ class Maker:
         self._places: OrderedDict[str, _Place] = OrderedDict()
 
     def answer(self, payload: Order, partial: Reply | None) -> tuple[dict[str, Any], bytes]:
-        """The suite as JSON; one without witnesses says why."""
+        """The suite as JSON; one without witnesses says why. `missed`: neighbours that only the larger search tells."""
+        missed: int | None = None
         try:
-            suite = self._make(payload)
+            place = self._place(payload.database)
+            suite = self._make(payload, place)
+            if payload.larger is not None and suite.witnesses:
+                gold = self._translated(payload.gold, place) or ""
+                missed = len(
+                    told_by_more(
+                        place.schema, gold, suite, payload.larger, executor=lambda *_: nullcontext(self._room(place))
+                    )
+                )
         except (DataError, duckdb.Error) as error:
             suite = Suite(reason=f"the schema does not load: {str(error).splitlines()[0]}")
         except MemoryError:
             return {"suite": Suite(reason="the search ran out of memory").to_json(), "retire": True}, b""
         except RecursionError:
             suite = Suite(reason="the gold is nested too deeply")
-        return {"suite": suite.to_json()}, b""
+        return {"suite": suite.to_json(), "missed": missed}, b""
 
-    def _make(self, order: Order) -> Suite:
-        key = order.database.key + order.database.script
-        place = self._places.get(key)
-        if place is None:
-            place = self._open(order.database)
-            self._places[key] = place
-            while len(self._places) > _KEPT_SCHEMAS:
-                self._places.popitem(last=False)[1].engine.close()
+    def _make(self, order: Order, place: _Place) -> Suite:
         gold = self._translated(order.gold, place)
         if gold is None:
             return Suite(reason="the gold does not bind")
+        settings = self._options.settings
+        if order.suite:
+            suite = Suite.from_json(order.suite)
+        else:
+            suite = build_suite(place.schema, gold, settings, executor=lambda *_: nullcontext(self._room(place)))
         others = [t for t in (self._translated(sql, place) for sql in order.others) if t is not None]
-        return build_suite(place.schema, gold, self._options.settings, others=others, executor=self._executor)
+        return with_others(suite, gold, others, settings, self._room(place)) if others else suite
+
+    def _place(self, database: Database) -> _Place:
+        key = database.key + database.script
+        place = self._places.pop(key, None) or self._open(database)
+        self._places[key] = place
+        while len(self._places) > _KEPT_SCHEMAS:
+            self._places.popitem(last=False)[1].close()
+        return place
+
+    def _room(self, place: _Place) -> DuckDBExecutor:
+        """The place's empty tables; a new database where a statement before broke the old one, or moved a sequence."""
+        script = place.schema.script
+        if place.room is not None and (not place.room.is_sound() or "nextval" in script.lower()):
+            place.room.close()
+            place.room = None
+        if place.room is None:
+            engine = self._engine(quick=True)
+            engine.connection.execute(script)
+            watch = _EngineWatch(self._watchdog, engine, self._options.settings.deadline_seconds)
+            place.room = DuckDBExecutor(engine.connection, watch)
+        return place.room
 
     def _engine(self, quick: bool = False) -> Engine:
         statements = (*self._prelude, _quick()) if quick else self._prelude
@@ -109,11 +152,6 @@ class Maker:
             memory_bytes=self._options.memory_bytes, statements=statements, clock=self._options.clock
         )
         return Engine(engine_settings, self._watchdog)
-
-    def _executor(self, script: str, seconds: float) -> DuckDBExecutor:
-        engine = self._engine(quick=True)
-        engine.connection.execute(script)
-        return DuckDBExecutor(engine.connection, _EngineWatch(self._watchdog, engine, seconds))
 
     def _open(self, database: Database) -> _Place:
         engine = self._engine()
@@ -131,7 +169,11 @@ class Maker:
 
     def _translated(self, sql: str, place: _Place) -> str | None:
         """The gold in DuckDB's words, as scoring would run it on the shipped rows."""
+        if sql not in place.translated:
+            place.translated[sql] = self._translate(sql, place)
+        return place.translated[sql]
 
+    def _translate(self, sql: str, place: _Place) -> str | None:
         def bind(candidate: str) -> str | None:
             return _refusal(place.engine.connection, f"EXPLAIN {candidate}")
 

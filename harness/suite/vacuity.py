@@ -1,8 +1,9 @@
-"""Trivial queries: what an item's databases must at least tell from the gold for its verdict to mean anything."""
+"""Trivial queries: what an item's databases must at least tell from the gold for its verdict to mean anything.
+
+Golds of other items on the schema are such queries too: `distill.with_others` compares them.
+"""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 from sqlglot import exp
 
@@ -11,8 +12,8 @@ from harness.suite.schema import Schema
 _WORK = ("where", "group", "having", "joins", "distinct", "limit", "qualify")
 
 
-def trivial_queries(tree: exp.Expr, schema: Schema, others: Sequence[str] = ()) -> list[str]:
-    """SELECT * of each table (unless that is what the gold is), the empty result, and golds of other items.
+def trivial_queries(tree: exp.Expr, schema: Schema) -> list[str]:
+    """SELECT * of each table (unless that is what the gold is), and the empty result.
 
     A constant needs no statement here: the gold tells itself from every constant by answering differently twice.
     """
@@ -20,8 +21,7 @@ def trivial_queries(tree: exp.Expr, schema: Schema, others: Sequence[str] = ()) 
     nothing = tree.copy()
     if isinstance(nothing, exp.Query):
         queries.append(f"SELECT * FROM ({nothing.sql('duckdb')}) AS gold WHERE FALSE")
-    own = tree.sql("duckdb").lower()
-    return queries + [sql for sql in dict.fromkeys(others) if sql.strip().rstrip(";").lower() != own]
+    return queries
 
 
 def _is_plain(tree: exp.Expr) -> bool:

@@ -46,29 +46,39 @@ class Plan:
 def witness(plan: Plan, number: int, seed: str) -> tuple[int, dict[str, list[Row]]]:
     """(strategy's place, rows by lower-case table name) of one witness."""
     place = number % len(STRATEGIES)
-    digest = hashlib.sha256(f"{seed}/{number}".encode()).digest()
-    builder = Builder(plan.pools, Recipe(), random.Random(int.from_bytes(digest[:8], "big")), number // len(STRATEGIES))
-    STRATEGIES[place](builder, plan)
-    return place, builder.rows
+    return place, filled(plan, STRATEGIES[place], f"{seed}/{number}", number // len(STRATEGIES))
+
+
+def filled(plan: Plan, strategy: Strategy, seed: str, turn: int) -> dict[str, list[Row]]:
+    """The rows a strategy makes from a seed, by lower-case table name; `turn` says how often it was asked before."""
+    digest = hashlib.sha256(seed.encode()).digest()
+    builder = Builder(plan.pools, Recipe(), random.Random(int.from_bytes(digest[:8], "big")), turn)
+    strategy(builder, plan)
+    return builder.rows
 
 
 def insert_statements(schema: Schema, rows: dict[str, list[Row]]) -> dict[str, str]:
     """Lower-case table name -> its INSERT, parents first; tables without rows are left out."""
+    return {name: "\n".join(found) for name, found in inserts(schema, rows).items()}
+
+
+def inserts(schema: Schema, rows: dict[str, list[Row]]) -> dict[str, list[str]]:
+    """As `insert_statements`, the statements of a table one by one."""
     return {
-        table.name.lower(): _insert(table, rows[table.name.lower()])
+        table.name.lower(): _inserts(table, rows[table.name.lower()])
         for table in schema.tables
         if rows.get(table.name.lower())
     }
 
 
-def _insert(table: Table, rows: list[Row]) -> str:
+def _inserts(table: Table, rows: list[Row]) -> list[str]:
     names = [c.name for c in table.writable]
     lines = ["(" + ", ".join(literal(row[n.lower()]) for n in names) + ")" for row in rows]
     head = f"INSERT INTO {table.qualified} ({', '.join(map(quote, names))}) VALUES"
     if table.names_itself:
         # DuckDB checks each statement against the rows that were there before it
-        return "\n".join(f"{head} {line};" for line in lines)
-    return f"{head} {', '.join(lines)};"
+        return [f"{head} {line};" for line in lines]
+    return [f"{head} {', '.join(lines)};"]
 
 
 def directed(builder: Builder, plan: Plan) -> None:
