@@ -1,0 +1,195 @@
+"""The engine answers as transformers' generate() does, token for token in fp32, whatever the family and the batch."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+from tiny_model import build
+from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+    GenerationConfig,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
+
+from harness.errors import ConfigError
+from harness.generate.base import Request
+from harness.generate.choose import local_generator
+from harness.generate.engine.generator import EngineGenerator, Work
+from harness.generate.engine.shape import EngineUnfitError, read_shape
+from harness.generate.local import TransformersGenerator
+from harness.generate.settings import DecodingSettings
+from harness.model.load import load_base
+from harness.model.settings import ModelSettings
+
+SIZES = {
+    "vocab_size": 300,
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 512,
+    "pad_token_id": 0,
+    "eos_token_id": 1,
+    "bos_token_id": 2,
+}
+LAYERS = ["sliding_attention", "sliding_attention", "full_attention"]
+FAMILIES = {
+    "gemma3": lambda: Gemma3ForCausalLM(
+        Gemma3TextConfig(
+            **SIZES, num_key_value_heads=1, head_dim=32, query_pre_attn_scalar=32, sliding_window=16, layer_types=LAYERS
+        )
+    ),
+    "llama": lambda: LlamaForCausalLM(LlamaConfig(**SIZES, num_key_value_heads=2)),
+    "llama, head its own": lambda: LlamaForCausalLM(
+        LlamaConfig(**SIZES, num_key_value_heads=4, tie_word_embeddings=False)
+    ),
+    "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(**SIZES, num_key_value_heads=2)),
+    "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**SIZES, num_key_value_heads=2, head_dim=32)),
+    "mistral": lambda: MistralForCausalLM(MistralConfig(**SIZES, num_key_value_heads=2, sliding_window=20)),
+}
+STOPS = (1, 5, 6, 7, 8, 9, 10)
+NEW = 24
+
+
+class Held:
+    """What the engine needs of a loaded model."""
+
+    def __init__(self, model):
+        self.model, self.facts, self.device, self.tokenizer = model, {}, torch.device("cpu"), None
+
+
+def made(family: str, seed: int = 0):
+    torch.set_num_threads(1)  # at this size threads wait on each other
+    torch.manual_seed(seed)
+    model = FAMILIES[family]().eval()
+    for parameter in model.parameters():
+        if parameter.dim() > 1:
+            parameter.data.mul_(3)  # random weights of the usual size repeat one token for ever
+    return model
+
+
+def works(count: int, seed: int = 1) -> list[Work]:
+    rng = random.Random(seed)
+    return [Work(n, [rng.randrange(3, 300) for _ in range(rng.randrange(1, 60))], NEW) for n in range(count)]
+
+
+def wanted(model, work: Work) -> list[int]:
+    how = GenerationConfig(max_new_tokens=work.limit, do_sample=False, eos_token_id=list(STOPS), pad_token_id=0)
+    return model.generate(torch.tensor([list(work.ids)]), generation_config=how)[0, len(work.ids) :].tolist()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_engine_answers_with_the_tokens_of_generate(family):
+    model = made(family)
+    asked = works(24)
+    given = {work.number: ids for work, ids in EngineGenerator(Held(model)).answers(asked, STOPS, slots=8)}
+    assert given == {work.number: wanted(model, work) for work in asked}
+    assert len({tuple(ids) for ids in given.values()}) > 12, "answers alike would hide a fault"
+
+
+def test_two_hundred_prompts_agree_whatever_the_number_of_slots():
+    model = made("gemma3")
+    asked = works(200, seed=3)
+    by_slots = [
+        {work.number: ids for work, ids in EngineGenerator(Held(model)).answers(asked, STOPS, slots=slots)}
+        for slots in (8, 256)
+    ]
+    assert by_slots[0] == by_slots[1]
+    sample = random.Random(0).sample(asked, 24)
+    assert {work.number: wanted(model, work) for work in sample} == {w.number: by_slots[0][w.number] for w in sample}
+
+
+def test_another_checkpoint_is_answered_for_in_the_same_memory():
+    first, second = made("gemma3"), made("gemma3", seed=7)
+    asked = works(12)
+    engine = EngineGenerator(Held(first))
+    {work.number: ids for work, ids in engine.answers(asked, STOPS, slots=8)}
+    decoder = engine._decoder
+    at = decoder.weights.layers[1].qkv.data_ptr()
+    assert engine.adopt(Held(second))
+    given = {work.number: ids for work, ids in engine.answers(asked, STOPS, slots=8)}
+    assert engine._decoder is decoder
+    assert decoder.weights.layers[1].qkv.data_ptr() == at
+    assert given == {work.number: wanted(second, work) for work in asked}
+
+
+def test_a_model_of_another_shape_is_not_adopted():
+    engine = EngineGenerator(Held(made("gemma3")))
+    assert not engine.adopt(Held(made("llama")))
+
+
+def test_each_prompt_keeps_its_own_limit():
+    model = made("llama")
+    asked = [Work(n, [3 + n, 4, 5], n + 1) for n in range(12)]
+    given = {work.number: ids for work, ids in EngineGenerator(Held(model)).answers(asked, (), slots=4)}
+    assert {number: len(ids) for number, ids in given.items()} == {n: n + 1 for n in range(12)}
+
+
+def test_counts_add_up_to_what_was_read_and_written():
+    asked = works(20)
+    engine = EngineGenerator(Held(made("qwen3")))
+    given = [ids for _, ids in engine.answers(asked, STOPS, slots=8)]
+    speed = engine.speed()
+    assert speed.prompt_tokens == sum(len(work.ids) for work in asked)
+    assert speed.output_tokens == sum(map(len, given))
+    assert speed.prefill_seconds + speed.decode_seconds == pytest.approx(speed.generate_seconds)
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (lambda: GPT2LMHeadModel(GPT2Config(n_embd=32, n_layer=1, n_head=2, vocab_size=300)), "GPT2Model"),
+        (
+            lambda: Gemma2ForCausalLM(Gemma2Config(**SIZES, num_key_value_heads=2, head_dim=32)),
+            "Gemma2Model",
+        ),
+        (lambda: LlamaForCausalLM(LlamaConfig(**SIZES, num_key_value_heads=2, head_dim=24)), "24"),
+    ],
+)
+def test_a_model_the_engine_does_not_know_is_refused_in_a_sentence(model, words):
+    with pytest.raises(EngineUnfitError, match=words):
+        read_shape(model())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return build(tmp_path_factory.mktemp("tiny"))
+
+
+def questions(count: int) -> list[Request]:
+    return [Request(str(n), ({"role": "user", "content": "SELECT total " * (1 + n % 5)},)) for n in range(count)]
+
+
+def test_nf4_weights_answer_as_the_numbers_they_stand_for(folder):
+    settings = ModelSettings(base=str(folder), precision="nf4", device="cpu")
+    decoding = DecodingSettings(max_new_tokens=12)
+    slow = {a.id: a for a in TransformersGenerator(load_base(settings)).generate(questions(9), decoding)}
+    engine = local_generator(load_base(settings), "engine", decoding)
+    fast = {a.id: a for a in engine.generate(questions(9), decoding)}
+    assert fast == slow
+    assert engine.facts["base_precision"] == "nf4-dequantised"
+
+
+def test_where_the_engine_cannot_run_transformers_answers_and_the_run_says_why(folder, monkeypatch):
+    loaded = load_base(ModelSettings(base=str(folder), precision="fp32", device="cpu"))
+    sampled = DecodingSettings(max_new_tokens=4, temperature=1.0)
+    with pytest.raises(ConfigError, match=r"set generate\.backend=transformers"):
+        local_generator(loaded, "engine", sampled)
+    monkeypatch.setattr(type(loaded), "device", torch.device("cuda"))
+    chosen = local_generator(loaded, "local", sampled)
+    assert isinstance(chosen, TransformersGenerator)
+    assert "greedily" in chosen.facts["notes"][0]
