@@ -6,6 +6,7 @@ import json
 import re
 
 import duckdb
+import numpy as np
 import pytest
 from made_runs import make_facts, make_items, make_training, write_run
 from rich.console import Console
@@ -13,6 +14,7 @@ from rich.console import Console
 from harness.comparison import compare
 from harness.errors import HarnessError, StoreError
 from harness.records import Outcome
+from harness.report import items as packing
 from harness.report import report
 from harness.report.data import OUTCOME_GROUPS, build
 from harness.report.items import LONGEST, item_payload
@@ -119,15 +121,36 @@ def test_an_endless_answer_is_cut_and_says_so(tmp_path):
     assert text.endswith(f"{3 * LONGEST - LONGEST} more characters stand in items.parquet")
 
 
-def test_ten_runs_of_2500_items_stay_under_five_megabytes(tmp_path):
-    runs = []
+def _random_table(rng):
+    rows = [[f"{value:x}" for value in row] for row in rng.integers(2**40, size=(12, 3)).tolist()]
+    return json.dumps({"columns": ["a", "b", "c"], "rows": rows, "total": 12, "only": 12})
+
+
+def test_ten_runs_of_2500_items_stay_under_five_megabytes_whatever_their_answers(tmp_path):
+    runs, rng = [], np.random.default_rng(3)
     for number in range(10):
         items = make_items(2500, 0.1 + 0.06 * number, number)
         for item in items:
-            item["completion"] = f"{item['sql']} -- {hash((item['id'], number)) % 10**9}"
+            item["completion"] = f"{item['sql']} -- {rng.integers(10**9)}"
+            if item["table"]:
+                item["table"], item["gold_table"] = _random_table(rng), _random_table(rng)
         runs.append(write_run(tmp_path, make_facts(f"run-{number}", f"checkpoint-{number}"), items))
 
     assert report(runs, tmp_path / "out").stat().st_size < 5_000_000
+
+
+def test_tables_that_would_make_the_page_too_large_are_cut_and_say_how_many_rows_there_were(tmp_path, monkeypatch):
+    items = make_items(40, 0.5, 1)
+    for item in items:
+        item["table"] = item["gold_table"] = _random_table(np.random.default_rng(1))
+    data = build([write_run(tmp_path, make_facts("wide", "wide"), items)])
+    whole = _unpack(item_payload(data).blocks[0])[0]["r"][0]["t"]
+    monkeypatch.setattr(packing, "SMALLEST", 0)
+    monkeypatch.setattr(packing, "BYTES_AN_ANSWER", 1)
+    cut = _unpack(item_payload(data).blocks[0])[0]["r"][0]["t"]
+
+    assert len(whole["r"]) == whole["n"] == 12
+    assert cut == whole | {"r": []}
 
 
 def test_the_items_of_all_runs_lie_beside_the_page_for_duckdb(runs, written):
