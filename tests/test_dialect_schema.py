@@ -1,13 +1,15 @@
 # ruff: noqa: E501 - one case a line reads as a table
 from __future__ import annotations
 
+import json
+import random
 import sqlite3
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from harness.dialect import materialise_sqlite, sqlite_schema_text, translate_schema
+from harness.dialect import declared_catalog, materialise_sqlite, read_catalog, sqlite_schema_text, translate_schema
 from harness.errors import DataError
 
 MIXED = ("duckdb", "mysql", "sqlite", "postgres", "tsql")
@@ -163,3 +165,50 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     (tmp_path / "text.sqlite").write_text("not a database, only text that is long enough to be read as a header" * 20)
     with pytest.raises(DataError, match="not a readable SQLite database"):
         sqlite_schema_text(tmp_path / "text.sqlite")
+
+
+def _same_catalog(script: str, dialects: tuple[str, ...]) -> bool:
+    """Whether a catalog was declared; it must be DuckDB's own where it was."""
+    connection, loaded = _load(script, dialects)
+    declared = declared_catalog(loaded.statements)
+    if declared is None or loaded.errors:
+        return False
+    known = read_catalog(connection)
+    assert {table: list(columns) for table, columns in declared.items()} == {
+        table: list(columns) for table, columns in known.items()
+    }
+    for table in known:
+        for column in known[table]:
+            assert declared.column_classes(column) == known.column_classes(column), (script, table, column)
+    return True
+
+
+@pytest.mark.parametrize(
+    ("script", "declared"),
+    [
+        ("CREATE TABLE t (a INT PRIMARY KEY, b VARCHAR(20) NOT NULL, c DECIMAL(10, 2) DEFAULT 3, UNIQUE (a, b))", True),
+        (
+            'CREATE TABLE IF NOT EXISTS "T x" ("a, b" TEXT, c TIMESTAMP, PRIMARY KEY ("a, b")); INSERT INTO "T x" VALUES (\'CREATE TABLE u(i INT)\', NULL)',
+            True,
+        ),
+        ("CREATE TABLE t (a DOUBLE PRECISION CHECK (a > 0), b BOOLEAN, c DATE, e TIMESTAMP WITH TIME ZONE)", True),
+        ("CREATE TABLE t (a INT[])", False),
+        ("CREATE TABLE t (a DECIMAL(10, 2)[])", False),
+        ("CREATE TABLE t (a STRUCT(b INT))", False),
+        ("CREATE TABLE t AS SELECT 1 AS a", False),
+        ("CREATE TABLE t (a INT); ALTER TABLE t ADD COLUMN b INT", False),
+        ("CREATE TABLE t (a INT); CREATE VIEW v AS SELECT a FROM t", False),
+        ("CREATE TABLE t (a INT); CREATE TABLE IF NOT EXISTS T (b INT)", False),
+        ("CREATE TABLE s.t (a INT)", False),
+        ("CREATE TABLE t (a INT); DROP TABLE t", False),
+    ],
+)
+def test_a_declared_catalog_is_duckdbs_own(script: str, declared: bool) -> None:
+    assert _same_catalog(script, ("duckdb",)) is declared
+
+
+def test_declared_catalogs_of_real_schemas_are_duckdbs_own(shared_data: Path) -> None:
+    lines = (shared_data / "sql_create_context" / "rows.jsonl").read_text("utf-8").splitlines()
+    contexts = [json.loads(line)["context"] for line in random.Random(3).sample(lines, 40)]
+    declared = sum(_same_catalog(context, ("sqlite", "mysql")) for context in contexts)
+    assert declared > 25

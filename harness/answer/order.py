@@ -13,12 +13,12 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from harness.answer.keyed import keyed_sql, outermost, terms_of
 from harness.answer.table import Table
+from harness.sqltext import parse_statements
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +87,7 @@ def order_plan(gold_sql: str) -> OrderPlan | None:
     Where sqlglot cannot read the statement, a top-level ORDER BY found by scanning is taken as a total order.
     """
     try:
-        trees = sqlglot.parse(gold_sql, read="duckdb")
-        statements = [tree for tree in trees if tree is not None and not isinstance(tree, exp.Semicolon)]
+        statements = parse_statements(gold_sql, "duckdb")
         if not statements or isinstance(statements[-1], exp.Command):
             return _unread(gold_sql)
         return _plan(statements[-1], gold_sql)

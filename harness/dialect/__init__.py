@@ -6,6 +6,7 @@ benchmark's first dialect), then `translate_schema` or `materialise_file`, then 
 
 from harness.dialect.catalog import Catalog, ForeignKey, quote, read_catalog
 from harness.dialect.database_file import FileKind, file_kind, file_schema_text, materialise_file
+from harness.dialect.declared import declared_catalog
 from harness.dialect.duckdb_file import duckdb_tables, open_duckdb
 from harness.dialect.profile import Profile, profile_of, settings_of
 from harness.dialect.schema import SchemaLoad, translate_schema
@@ -20,6 +21,7 @@ __all__ = [
     "Profile",
     "SchemaLoad",
     "Translation",
+    "declared_catalog",
     "duckdb_tables",
     "file_kind",
     "file_schema_text",

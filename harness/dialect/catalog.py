@@ -98,7 +98,7 @@ def read_catalog(connection: object) -> Catalog:
     """The tables and views of a DuckDB connection's current database (its own schemas, nothing built in)."""
     rows = connection.execute(  # type: ignore[attr-defined]
         "SELECT table_name, column_name, data_type FROM duckdb_columns() "
-        "WHERE NOT internal ORDER BY table_oid, column_index"
+        "WHERE NOT internal AND database_name IN (current_database(), 'temp') ORDER BY table_oid, column_index"
     ).fetchall()
     tables: dict[str, dict[str, str]] = {}
     for table, column, kind in rows:

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import sqlglot
 from sqlglot import exp
 
 from harness.dialect.catalog import Catalog
@@ -21,7 +20,8 @@ from harness.dialect.profile import PROFILES, Profile, foreign, profile_of
 from harness.dialect.repairs import MEANINGS, REPAIRS, RUNTIME, Repair
 from harness.dialect.resolve import Resolver
 from harness.records import Road
-from harness.sqltext import parseable
+from harness.sqltext import parse_statements, parseable
+from harness.sqltext.parsing import FAILURES
 from harness.sqltext.scan import QUOTED, scan
 
 Bind = Callable[[str], str | None]
@@ -120,8 +120,8 @@ def translate_after_error(
 def read(sql: str, dialect: str) -> exp.Expr | None:
     """The one statement of the text as sqlglot reads it; None where it cannot."""
     try:
-        trees = [tree for tree in sqlglot.parse(sql, read=dialect) if tree is not None]
-    except (sqlglot.errors.SqlglotError, RecursionError, ValueError, TypeError, AttributeError, KeyError, IndexError):
+        trees = parse_statements(sql, dialect)
+    except FAILURES:
         return None
     return trees[0] if len(trees) == 1 and not isinstance(trees[0], exp.Command) else None
 
@@ -130,7 +130,7 @@ def write(tree: exp.Expr, identify: bool = False) -> str | None:
     """The tree as DuckDB text; None where sqlglot cannot say it."""
     try:
         return tree.sql(dialect="duckdb", identify=identify, comments=False)
-    except (sqlglot.errors.SqlglotError, RecursionError, ValueError, TypeError, AttributeError, KeyError, IndexError):
+    except FAILURES:
         return None
 
 

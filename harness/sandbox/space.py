@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 from harness.answer import Table
-from harness.dialect import Catalog, materialise_file, quote, read_catalog, translate_schema
+from harness.dialect import Catalog, declared_catalog, materialise_file, quote, read_catalog, translate_schema
 from harness.sandbox.engine import BINDING, PLACES, Engine, Failure
 from harness.sqltext import Kind
 
@@ -29,11 +29,17 @@ class Space:
 
     def __init__(self, engine: Engine, *, seconds: float, max_rows: int) -> None:
         self.engine = engine
-        self.catalog = cast(Catalog, LazyCatalog(lambda: read_catalog(engine.connection)))
+        self.catalog = self._lazy()
         self._seconds, self._max_rows = seconds, max_rows
         self._writing = False
         self._written: list[str] = []
         self._tried: tuple[str, Table | Failure, float] | None = None
+
+    def _lazy(self) -> Catalog:
+        return cast(Catalog, LazyCatalog(self._read_catalog))
+
+    def _read_catalog(self) -> Catalog:
+        return read_catalog(self.engine.connection)
 
     # -- reading
 
@@ -184,6 +190,9 @@ class ScriptSpace(Space):
         self.statements: tuple[str, ...] = ()
         """What DuckDB ran of the script, in its own dialect."""
         self._attached = False
+
+    def _read_catalog(self) -> Catalog:
+        return declared_catalog(self.statements) or super()._read_catalog()
 
     def load(self, statements: tuple[str, ...]) -> None:
         """Set the tables up from statements that `load_script` gave earlier."""

@@ -14,7 +14,7 @@ from harness.sandbox.engine import PLACES, Failure
 from harness.sandbox.space import Space
 from harness.scoring.outcomes import reason_of
 from harness.scoring.settings import ScoreSettings
-from harness.sqltext import Kind, split_statements, statement_kind
+from harness.sqltext import Form, Kind, split_statements, statement_kind
 
 FORMAT = 1
 """Raised whenever `Gold` changes."""
@@ -55,6 +55,8 @@ class Gold:
     """A writing statement changes something on the shipped rows."""
     fault: Outcome | None = None
     reason: str = ""
+    form: Form | None = None
+    """What exact match compares with, the names resolved by the tables."""
 
     def pack(self) -> bytes:
         """As bytes for the cache."""

@@ -3,16 +3,21 @@
 from harness.sqltext.extract import Extraction, extract
 from harness.sqltext.kind import Kind, kind_of_types, split_statements, statement_kind
 from harness.sqltext.limits import parseable
-from harness.sqltext.match import ExactMatch, exact_match, normal_text
+from harness.sqltext.match import ExactMatch, Form, exact_match, form_of, match_form, normal_text
+from harness.sqltext.parsing import parse_statements
 
 __all__ = [
     "ExactMatch",
     "Extraction",
+    "Form",
     "Kind",
     "exact_match",
     "extract",
+    "form_of",
     "kind_of_types",
+    "match_form",
     "normal_text",
+    "parse_statements",
     "parseable",
     "split_statements",
     "statement_kind",

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import sqlglot
 from sqlglot import exp
 
 from harness.sqltext.limits import parseable
 from harness.sqltext.names import Tables
+from harness.sqltext.parsing import FAILURES, parse_statements
 from harness.sqltext.queries import QueryWriter
-
-_FAILURES = (sqlglot.errors.SqlglotError, RecursionError, ValueError, TypeError, AttributeError, KeyError, IndexError)
 
 
 @dataclass(slots=True)
@@ -43,10 +41,10 @@ def canonical(sql: str, dialects: tuple[str, ...], catalog: Tables | None = None
         return None
     for dialect in dialects or ("duckdb",):
         try:
-            trees = [tree for tree in sqlglot.parse(sql, read=dialect) if tree is not None]
+            trees = parse_statements(sql, dialect)
             if len(trees) == 1 and not isinstance(trees[0], exp.Command):
                 text = QueryWriter(dialect, catalog, mask=False).statement(trees[0])
                 return Canonical(dialect, text, trees[0], catalog)
-        except _FAILURES:
+        except FAILURES:
             continue
     return None
