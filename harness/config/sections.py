@@ -144,6 +144,23 @@ class TrainChoice(Section):
     """Hold the NF4 base dequantised: same values and gradients, faster, more memory."""
     trainable_dtype: Literal["auto", "bf16", "fp32"] = "auto"
     """Numbers of what is trained; `auto`: bf16 from compute capability 8.0, else fp32."""
+    rungs: Literal["written", "auto"] = "written"
+    """`auto`: the fastest settings that train the same and fit the memory found, in place of batch_size,
+    accumulation, gradient_checkpointing, dequantize_base and the seven below."""
+    attention: Literal["model", "packed"] = "model"
+    """`packed`: packed examples are kept apart by their lengths, without a mask over all of them."""
+    device_metrics: bool = False
+    """Entropy, accuracy and counts stay on the device until they are logged."""
+    fixed_length: bool = False
+    """Pad every micro-step to batch_size x max_length."""
+    compile_layers: bool = False
+    """Compile the decoder layers one by one."""
+    cuda_graph: bool = False
+    """Replay each micro-step as one captured CUDA graph."""
+    lora_kernel: Literal["peft", "fused"] = "peft"
+    """`fused`: LoRA's product is added inside a matrix product."""
+    loss_columns: Annotated[int, Field(ge=0)] = 0
+    """Columns of the vocabulary the head computes at once; 0: as trl does."""
     save_each_epoch: bool = True
     """A checkpoint after each epoch."""
     save_every_steps: Annotated[int, Field(ge=0)] = 0
