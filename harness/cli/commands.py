@@ -181,6 +181,19 @@ def report(runs: Runs = None, out: Out = None) -> None:
     run(runs or [], out)
 
 
+@app.command("sql")
+def query(
+    query: Annotated[str, typer.Argument(help="One SELECT; without it, the tables and columns are listed")] = "",
+    runs: Annotated[
+        list[str] | None, typer.Option("--runs", help="Folder of runs, may be repeated; default: all under reports/")
+    ] = None,
+) -> None:
+    """Ask all stored runs in SQL: tables runs, items, outcomes, checkpoints."""
+    from harness.cli.querying import sql as run
+
+    run(query, runs or [])
+
+
 @app.command()
 def bench(
     what: Annotated[str, typer.Argument(help="score, generate or train")],
