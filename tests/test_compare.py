@@ -237,6 +237,15 @@ def test_a_benchmarks_own_complexity_is_kept_and_a_missing_one_is_read_off_the_g
     assert bare["complexity"] == own["complexity"]
 
 
+def test_items_whose_witnesses_tell_nothing_apart_are_a_slice_of_their_own(tmp_path):
+    items = make_items(30, 0.5, 1)
+    for number, item in enumerate(items):
+        item["discriminating"] = (True, False, None)[number % 3]
+    slices = item_slices(load_answers(write_run(tmp_path, make_facts("a", "a"), items)))
+
+    assert slices["discriminating"][:3] == ["yes", "no", "unknown"]
+
+
 def test_slices_partition_the_items_and_small_ones_are_marked(training):
     answers = load_answers(training[2])
     slices = item_slices(answers)

@@ -41,7 +41,10 @@ class Slice:
 
 
 def item_slices(answers: Answers) -> dict[str, list[str]]:
-    """Dimension -> each item's value: tags, the gold's features, schema size, prompt length, database."""
+    """Dimension -> each item's value: tags, the gold's features, schema size, prompt length, database.
+
+    `discriminating`: do the item's witness databases tell its gold from trivial queries?
+    """
     tags = [_tags(value) for value in answers.column("tags")]
     names = {name for tag in tags for name in tag}
     ordered = [name for name in _ORDER if name in names] + sorted(names - set(_ORDER))
@@ -51,6 +54,9 @@ def item_slices(answers: Answers) -> dict[str, list[str]]:
         if name == "complexity" and not names.isdisjoint(_COMPLEXITY):
             continue
         slices.setdefault(name, [feature[name] for feature in features])
+    told = answers.column("discriminating")
+    if any(value is not None for value in told):
+        slices["discriminating"] = ["unknown" if value is None else "yes" if value else "no" for value in told]
     slices["schema_size"] = [schema_size(str(context or "")) for context in answers.column("context")]
     slices["prompt_length"] = length_classes(answers.column("prompt_tokens"))
     clusters = answers.clusters

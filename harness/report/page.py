@@ -12,7 +12,7 @@ from markupsafe import Markup
 from harness import units
 from harness.comparison import facts
 from harness.comparison.slices import SMALL
-from harness.report import charts, tables
+from harness.report import charts, speed_charts, speed_tables, tables
 from harness.report.data import Board, ReportData, RunRow
 from harness.report.items import item_payload
 from harness.report.tables import Cell
@@ -43,14 +43,14 @@ def page(data: ReportData) -> str:
         curves=data.curves,
         charts={
             "curve": Markup(charts.learning_curve(data)),
-            "frontier": Markup(charts.frontier(data)),
-            "time": Markup(charts.time_budget(data)),
+            "frontier": Markup(speed_charts.frontier(data)),
+            "time": Markup(speed_charts.time_budget(data)),
         },
         small=SMALL,
         samples=tables.samples(data),
-        hardware=tables.hardware(data),
-        time_budget=tables.time_budget(data),
-        ceilings=tables.ceilings(data),
+        hardware=speed_tables.hardware(data),
+        time_budget=speed_tables.time_budget(data),
+        ceilings=speed_tables.ceilings(data),
         runs=[{"label": row.label, "id": row.run.id, "facts": _made(row)} for row in data.rows],
         payload_meta=Markup(payload.meta),
         payload_index=Markup(payload.index),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from harness.report import tables
+from harness.report import speed_tables, tables
 from harness.report.data import Board, ReportData, run_json
 from harness.report.tables import Table
 
@@ -40,7 +40,7 @@ def summary_markdown(data: ReportData) -> str:
     sampled = tables.samples(data)
     if sampled.rows:
         parts.append(markdown(sampled))
-    parts.append(_folded("Speed by machine", tables.hardware(data)))
+    parts.append(_folded("Speed by machine", speed_tables.hardware(data)))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

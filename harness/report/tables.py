@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlencode
 
 from harness import units
@@ -64,12 +63,12 @@ def headline(board: Board) -> Table:
     for row in board.rows:
         score, index = row.headline, row.index
         cells = [Cell(row.label, link(index), "name"), *_share_cells(score)]
-        cells += [_number(units.count(row.n - row.unscorable)), _number(_percent(row.scores.get("exact")))]
-        cells += [_number(_percent(row.scores.get("suite")))] * suites
+        cells += [number(units.count(row.n - row.unscorable)), number(percent(row.scores.get("exact")))]
+        cells += [number(percent(row.scores.get("suite")))] * suites
         if len(board.rows) > 1:
             cells.append(_against(board, first, row))
         cells += [
-            _number(units.rate(facts.output_rate(row.run))),
+            number(units.rate(facts.output_rate(row.run))),
             Cell(facts.machine(row.run) or units.NONE, kind="note"),
         ]
         rows.append(tuple(cells))
@@ -110,7 +109,7 @@ def rules(board: Board) -> Table:
 def _rule_cell(row: RunRow, rule: str) -> Cell:
     score = row.scores.get(rule)
     if score is None or row.headline is None:
-        return _number(_percent(score))
+        return number(percent(score))
     text = units.percent(score.share)
     if score.n != row.headline.n:
         text += f" ({units.count(score.n)})"
@@ -125,70 +124,11 @@ def slices(board: Board, dimension: str) -> Table:
     rows = []
     for value in values:
         sizes = [parts[value].score.n for parts in by_run if value in parts and parts[value].score]  # type: ignore[union-attr]
-        cells = [Cell(value, kind="name"), _number(units.count(max(sizes, default=0)))]
+        cells = [Cell(value, kind="name"), number(units.count(max(sizes, default=0)))]
         for row, parts in zip(board.rows, by_run, strict=True):
             cells.append(_slice_cell(parts.get(value), link(row.index, slice=f"{dimension}:{value}")))
         rows.append(tuple(cells))
     return Table((dimension.replace("_", " "), "n", *(row.label for row in board.rows)), tuple(rows))
-
-
-def time_budget(data: ReportData) -> Table:
-    """Wall seconds by phase, and their sum."""
-    names = list(dict.fromkeys(name for row in data.rows for name in facts.phases(row.run)))
-    rows = []
-    for row in data.rows:
-        spent = facts.phases(row.run)
-        if spent:
-            cells = [_number(units.duration(spent.get(name))) for name in names]
-            rows.append((Cell(row.label, kind="name"), *cells, _number(units.duration(sum(spent.values())))))
-    return Table(("model", *(name.replace("_", " ") for name in names), "all"), tuple(rows))
-
-
-def hardware(data: ReportData) -> Table:
-    """Speed by machine, never averaged over machines; every rate beside its memory and energy."""
-    columns = (
-        "machine",
-        "model",
-        "output",
-        "prompt + output",
-        "padding",
-        "peak memory",
-        "energy an answer",
-        "training",
-    )
-    rows = []
-    for row in sorted(data.rows, key=lambda row: facts.machine(row.run)):
-        speed = facts.speed(row.run)
-        trained = facts.section(row.run, "training")
-        if not (speed or trained) and not facts.machine(row.run):
-            continue
-        rows.append(
-            (
-                Cell(facts.machine(row.run) or units.NONE, kind="name"),
-                Cell(row.label, kind="note"),
-                _number(units.rate(facts.output_rate(row.run))),
-                _number(units.rate(_all_rate(speed))),
-                _number(units.percent(_padding(speed))),
-                _number(units.size(speed.get("peak_memory_bytes"))),
-                _number(units.quantity(_each(speed.get("energy_joules"), row.n), "J")),
-                _number(units.rate(trained.get("train_tokens_per_second"))),
-            )
-        )
-    return Table(columns, tuple(rows))
-
-
-def ceilings(data: ReportData) -> Table:
-    """Each run's share of what its hardware could do, where ceilings were recorded with it."""
-    rows = []
-    for row in data.rows:
-        for name, fact in sorted(facts.ceilings(row.run).items()):
-            value, unit = fact.get("value"), str(fact.get("unit") or "")
-            cells = (
-                _number(units.rate(value, unit) if value is not None else units.NONE),
-                _number(units.percent(fact.get("share"))),
-            )
-            rows.append((Cell(row.label, kind="name"), Cell(name.replace("_", " "), kind="note"), *cells))
-    return Table(("model", "ceiling", "at most", "reached"), tuple(rows))
 
 
 def pairs(board: Board) -> Table:
@@ -198,13 +138,13 @@ def pairs(board: Board) -> Table:
     rows = [
         (
             Cell(f"{label[pair.a]} → {label[pair.b]}", kind="name"),
-            _number(units.points(pair.difference)),
-            _number(f"[{units.points(pair.ci_low)}, {units.points(pair.ci_high)}]"),
-            _number(units.p_value(pair.p_value)),
-            _number(units.p_value(pair.p_holm)),
-            _number(units.p_value(pair.p_clustered)),
-            *(_number(units.count(value)) for value in (pair.both, pair.only_a, pair.only_b, pair.neither)),
-            _number(units.points(pair.minimum_detectable, sign=False)),
+            number(units.points(pair.difference)),
+            number(f"[{units.points(pair.ci_low)}, {units.points(pair.ci_high)}]"),
+            number(units.p_value(pair.p_value)),
+            number(units.p_value(pair.p_holm)),
+            number(units.p_value(pair.p_clustered)),
+            *(number(units.count(value)) for value in (pair.both, pair.only_a, pair.only_b, pair.neither)),
+            number(units.points(pair.minimum_detectable, sign=False)),
         )
         for comparison in board.comparisons
         for pair in comparison.pairs
@@ -223,16 +163,18 @@ def samples(data: ReportData) -> Table:
         passes = {
             k: f"{units.percent(mean)} {units.interval(low, high)}" for k, mean, low, high in row.sampling.pass_at
         }
-        cells = [_number(passes.get(k, units.NONE)) for k in ks]
-        rows.append((Cell(row.label, kind="name"), *cells, _number(_percent(row.sampling.majority))))
+        cells = [number(passes.get(k, units.NONE)) for k in ks]
+        vote = row.sampling.majority
+        elected = f"{units.percent(vote.share)} {units.interval(vote.low, vote.high)}" if vote else units.NONE
+        rows.append((Cell(row.label, kind="name"), *cells, number(elected)))
     return Table(("model", *(f"pass@{k}" for k in ks), "majority"), tuple(rows))
 
 
 def _share_cells(score: Score | None) -> list[Cell]:
     if score is None:
-        return [_number(units.NONE), _number(units.NONE)]
+        return [number(units.NONE), number(units.NONE)]
     strip = (score.share, score.low, score.high)
-    return [Cell(units.percent(score.share), kind="number strong", strip=strip), _number(units.interval(*strip[1:]))]
+    return [Cell(units.percent(score.share), kind="number strong", strip=strip), number(units.interval(*strip[1:]))]
 
 
 def _against(board: Board, first: RunRow, row: RunRow) -> Cell:
@@ -263,34 +205,21 @@ def _headline_note(board: Board) -> str:
 
 def _slice_cell(part: Slice | None, href: str) -> Cell:
     if part is None or part.score is None:
-        return _number(units.NONE)
+        return number(units.NONE)
     score = part.score
     kind = "number small" if part.small else "number"
     text = f"{units.percent(score.share, 0)} {units.interval(score.low, score.high, 0)}"
     return Cell(text, href, kind, (score.share, score.low, score.high))
 
 
-def _percent(score: Score | None) -> str:
+def percent(score: Score | None) -> str:
+    """A score's share as text."""
     return units.percent(score.share) if score else units.NONE
 
 
-def _number(text: str) -> Cell:
+def number(text: str) -> Cell:
+    """A cell set to the right."""
     return Cell(text, kind="number")
-
-
-def _all_rate(speed: Any) -> float | None:
-    tokens = (speed.get("prompt_tokens") or 0) + (speed.get("output_tokens") or 0)
-    seconds = speed.get("generate_seconds")
-    return tokens / seconds if tokens and seconds else None
-
-
-def _padding(speed: Any) -> float | None:
-    padded, prompt = speed.get("padded_tokens"), speed.get("prompt_tokens")
-    return padded / (padded + prompt) if padded is not None and prompt else None
-
-
-def _each(total: float | None, n: int) -> float | None:
-    return total / n if total and n else None
 
 
 def rule_judgements(rows: Sequence[RunRow]) -> list[str]:
