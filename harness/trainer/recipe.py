@@ -14,6 +14,8 @@ from harness.errors import ConfigError
 from harness.model.dtypes import DTYPES, name_of
 from harness.model.load import Loaded, is_tied
 from harness.model.nf4 import dequantise
+from harness.trainer.attention import use_packed_attention
+from harness.trainer.lora_kernel import fuse_lora
 from harness.trainer.result import CHECKPOINTS
 from harness.trainer.settings import TrainSettings
 
@@ -67,6 +69,7 @@ def sft_config(settings: TrainSettings, loaded: Loaded, out: Path) -> SFTConfig:
             seed=settings.seed,
             disable_tqdm=True,
             dataloader_pin_memory=on_gpu,
+            accelerator_config={"non_blocking": True} if on_gpu and settings.lean else None,
         )
 
 
@@ -88,6 +91,10 @@ def prepare_model(loaded: Loaded, settings: TrainSettings) -> Any:
                 f"The adapter cannot be laid over this model ({error}); see train.target_modules."
             ) from error
     cast_trainable(model, trainable_dtype(settings, loaded))
+    if settings.attention == "packed":
+        use_packed_attention(model.get_base_model())
+    if settings.lora_kernel == "fused":
+        fuse_lora(model)
     return model
 
 

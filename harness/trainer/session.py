@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -16,6 +16,8 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from harness.errors import HarnessError
 from harness.throughput import clock
+from harness.trainer.graph import GraphedStep
+from harness.trainer.lean import Lean, lean_loss
 from harness.trainer.result import write_record
 from harness.trainer.settings import TrainSettings
 
@@ -29,17 +31,25 @@ class DivergedError(HarnessError):
 
 
 class CountingTrainer(SFTTrainer):
-    """SFTTrainer that counts tokens on the device and times what it writes."""
+    """SFTTrainer that counts tokens on the device and times what it writes; lean where its settings say so."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, settings: TrainSettings | None = None, **kwargs: Any) -> None:
+        self.settings = settings or TrainSettings()
         self.saving_seconds = 0.0
         self._loss_tokens: list[torch.Tensor | int] = []
         self._positions = 0
+        self._counts: list[torch.Tensor] = []
+        self._real: list[torch.Tensor] = []
+        self._flops_a_token: float | None = None
         super().__init__(*args, **kwargs)
+        model: Any = self.model
+        self._base: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
+        self._graph = GraphedStep(self._run, model.parameters()) if self.settings.cuda_graph else None
 
     @property
     def trained_tokens(self) -> int:
         """Input tokens that went through the model, padding left out (trl's `num_tokens`)."""
+        self._flush()
         return int(self._total_train_tokens)
 
     @property
@@ -59,6 +69,59 @@ class CountingTrainer(SFTTrainer):
             self._loss_tokens.append(items)
         self._positions += sum(batch["input_ids"].numel() for batch in batches)
         return batches, items
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """Return trl's loss; where lean, the same without waiting for the device."""
+        if not self.settings.lean or return_outputs:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        lean = self._run(inputs, num_items_in_batch)
+        self._note(lean, inputs)
+        return lean.loss
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
+        """Replay the captured step where there is to be one."""
+        if self._graph is None:
+            return super().training_step(model, inputs, num_items_in_batch)
+        inputs = self._prepare_inputs(inputs)
+        taken = {name: value for name, value in inputs.items() if name not in ("labels", "real_tokens")}
+        lean = self._graph(taken, torch.as_tensor(num_items_in_batch, device=self.args.device))
+        self._note(lean, inputs)
+        return lean.loss
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        """Return transformers' count, without walking over the model at each step."""
+        tokens = inputs["input_ids"].numel()
+        if self._flops_a_token is None:
+            self._flops_a_token = super().floating_point_ops(inputs) / tokens
+        return int(self._flops_a_token * tokens)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Fetch what stayed on the device, then log as trl does."""
+        self._flush()
+        super().log(logs, start_time)
+
+    def _run(self, batch: Mapping[str, Any], items: Any) -> Lean:
+        mask = self.settings.attention == "model"
+        with self.accelerator.autocast():
+            return lean_loss(self._base, batch, items, self.settings.loss_columns, mask=mask)
+
+    def _note(self, lean: Lean, inputs: Mapping[str, Any]) -> None:
+        self._counts.append(lean.counts)
+        self._real.append(inputs["real_tokens"])
+
+    def _flush(self) -> None:
+        """Turn counts that are on the device into trl's metrics: a mean over micro-steps of each one's share."""
+        if not self._counts:
+            return
+        metrics = self._metrics["train"]
+        for tokens, entropy, right in torch.stack(self._counts).tolist():
+            metrics["entropy"].append(entropy / tokens if tokens else 0.0)
+            metrics["mean_token_accuracy"].append(right / tokens if tokens else 0.0)
+        self._total_train_tokens += int(torch.cat(self._real).sum())
+        metrics["num_tokens"] = [self._total_train_tokens]
+        self._counts, self._real = [], []
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         start = clock(self.args.device)

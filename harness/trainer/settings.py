@@ -61,6 +61,22 @@ class TrainSettings:
     """Hold the NF4 base dequantised: the same values and gradients (exact), faster, more memory."""
     trainable_dtype: Literal["auto", "bf16", "fp32"] = "auto"
     """Dtype of what trains; auto: bf16 beside a bf16 base (as trl does), else fp32 (fp16 scaling needs it)."""
+    rungs: Literal["written", "auto"] = "written"
+    """`auto` replaces batch_size, accumulation and the settings below by the fastest exact ones that fit the memory."""
+    attention: Literal["model", "packed"] = "model"
+    """`packed`: documents of a pack attend to themselves by their lengths, without a dense mask (exact)."""
+    device_metrics: bool = False
+    """Entropy, accuracy and counts stay on the device until they are logged (exact)."""
+    fixed_length: bool = False
+    """Pad each micro-step to batch_size x max_length, so that every one has the same shape (exact)."""
+    compile_layers: bool = False
+    """Compile the decoder layers one by one (exact to rounding); worth it with fixed_length."""
+    cuda_graph: bool = False
+    """Replay each micro-step, forward and backward, as one captured CUDA graph (exact)."""
+    lora_kernel: Literal["peft", "fused"] = "peft"
+    """`fused` adds LoRA's product inside a matrix product instead of in a pass of its own (exact to rounding)."""
+    loss_columns: int = 0
+    """Columns of the vocabulary the head computes at once; 0: as trl does (exact)."""
     save_each_epoch: bool = True
     save_every_steps: int = 0
     """Further checkpoints every so many optimizer steps; 0 none. A killed run resumes from the newest."""
@@ -70,3 +86,8 @@ class TrainSettings:
     push_to_hub: bool = False
     hub_model_id: str = ""
     seed: int = 42
+
+    @property
+    def lean(self) -> bool:
+        """Whether harness computes the loss itself (trl's head, counts on the device) instead of trl's compute_loss."""
+        return self.device_metrics or self.fixed_length or self.cuda_graph or self.loss_columns > 0

@@ -16,7 +16,6 @@ from typing import Any
 
 import datasets
 import torch
-from transformers import PrinterCallback
 
 from harness.errors import DeviceError, HarnessError, StoreError
 from harness.model.dtypes import quiet
@@ -25,9 +24,10 @@ from harness.model.load import Loaded, load_base
 from harness.model.settings import ModelSettings
 from harness.model.source import is_hub_id, locate_base
 from harness.throughput import clock, peak_memory, reset_peak_memory
+from harness.trainer.assemble import build_trainer
 from harness.trainer.card import write_card, write_checkpoint_card
 from harness.trainer.hub import push
-from harness.trainer.recipe import prepare_model, sft_config, trainable_facts
+from harness.trainer.recipe import prepare_model, trainable_facts
 from harness.trainer.result import (
     CHECKPOINTS,
     Checkpoint,
@@ -38,13 +38,24 @@ from harness.trainer.result import (
     record_of,
     write_record,
 )
-from harness.trainer.rows import Rows, data_digest, encode_rows
+from harness.trainer.rows import data_digest, encode_rows
 from harness.trainer.session import CountingTrainer, InterruptAfterStep, Progress, Watch
 from harness.trainer.settings import Example, TrainSettings
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 NOT_TRAINED = ("report_to", "push_to_hub", "hub_model_id", "logging_steps", "save_every_steps", "save_each_epoch")
 """Settings that do not change the adapter, so they do not make a finished one stale."""
+SPEED = (
+    "rungs",
+    "attention",
+    "device_metrics",
+    "fixed_length",
+    "compile_layers",
+    "cuda_graph",
+    "lora_kernel",
+    "loss_columns",
+)
+"""Settings of speed: the same adapter up to rounding."""
 
 
 def train(
@@ -87,7 +98,7 @@ def _train(
     facts.update(trainable_facts(model))
     facts = json.loads(json.dumps(facts))  # what is read back later is then equal to it
     watch = Watch(settings, facts, progress)
-    trainer = _trainer(model, loaded, rows, settings, out, watch)
+    trainer = build_trainer(model, loaded, rows, settings, out, [watch])
     last = _last_checkpoint(out)
     reset_peak_memory(loaded.device)
     start = clock(loaded.device)
@@ -112,26 +123,6 @@ def _train(
         facts={**facts, "padded_tokens": trainer.padded_tokens},
     )
     return _finish(trainer, result, settings)
-
-
-def _trainer(
-    model: Any, loaded: Loaded, rows: Rows, settings: TrainSettings, out: Path, watch: Watch
-) -> CountingTrainer:
-    data = datasets.Dataset.from_dict({"input_ids": rows.input_ids, "labels": rows.labels})
-    # trl casts what trains beside a four-bit base to bf16; where fp32 is wanted, its values are put back
-    kept = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
-    trainer = CountingTrainer(
-        model=model,
-        args=sft_config(settings, loaded, out),
-        train_dataset=data,
-        processing_class=loaded.tokenizer,
-        callbacks=[watch],
-    )
-    trainer.remove_callback(PrinterCallback)  # it prints to stdout, which is kept for one JSON document
-    for name, parameter in model.named_parameters():
-        if name in kept and parameter.dtype != kept[name].dtype:
-            parameter.data = kept[name]
-    return trainer
 
 
 def _finish(trainer: CountingTrainer, result: TrainResult, settings: TrainSettings) -> TrainResult:
@@ -166,7 +157,7 @@ def _name_base(folder: Path, base: str) -> None:
 
 def _identity(examples: Sequence[Example], model: ModelSettings, settings: TrainSettings) -> dict[str, Any]:
     """Return settings and digests; `settings_digest` is equal where the adapter would be the same."""
-    asked = {key: value for key, value in dataclasses.asdict(settings).items() if key not in NOT_TRAINED}
+    asked = {key: value for key, value in dataclasses.asdict(settings).items() if key not in NOT_TRAINED + SPEED}
     base = locate_base(model)
     tokenizer = Path(model.tokenizer_from).expanduser() if model.tokenizer_from else base
     template = Path(model.chat_template_from).expanduser()

@@ -1,0 +1,127 @@
+"""Attention over packed rows by their documents' lengths: no mask over all tokens, no wait for the device.
+
+transformers makes no mask for an attention it has no mask function for, so registering the function alone is what
+keeps the dense mask (and its checks, which wait for the device) away. Rows that are not packed need no mask either:
+trl pads on the right, where a causal row's real tokens never look.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+from transformers import AttentionInterface
+
+NAME = "harness_packed"
+_LARGEST_FLASH_HEAD = 256
+
+
+def use_packed_attention(model: Any) -> None:
+    """Let `model` (a transformers model) attend this way from now on."""
+    AttentionInterface.register(NAME, packed_attention)
+    model.set_attn_implementation(NAME)
+
+
+def packed_attention(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None = None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    cu_seq_lens_q: torch.Tensor | None = None,
+    max_length_q: int | None = None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """Return attention [batch, tokens, heads, width] of query, key, value [batch, heads, tokens, width].
+
+    `cu_seq_lens_q` [documents + 1] are where the documents of one flattened row begin; without it each row is one
+    document. Causal; `sliding_window` counts where a document is longer.
+    """
+    if cu_seq_lens_q is None:
+        longest = query.shape[2]
+        mask = None if sliding_window is None or longest <= sliding_window else _window(query, sliding_window)
+        return _dense(module, query, key, value, mask, scaling), None
+    longest = int(max_length_q or query.shape[2])
+    window = sliding_window if sliding_window is not None and longest > sliding_window else None
+    if _flash(query):
+        return _by_length(module, query, key, value, cu_seq_lens_q, longest, window, scaling), None
+    document = torch.bucketize(
+        torch.arange(query.shape[2], device=query.device), cu_seq_lens_q[1:].long(), right=True, out_int32=True
+    )
+    mask = document[:, None] == document[None, :]
+    return _dense(module, query, key, value, mask & _window(query, window), scaling), None
+
+
+def _flash(query: torch.Tensor) -> bool:
+    half = query.dtype in (torch.float16, torch.bfloat16)
+    if not query.is_cuda or not half or query.shape[-1] > _LARGEST_FLASH_HEAD or query.shape[-1] % 8:
+        return False
+    return torch.cuda.get_device_capability(query.device)[0] >= 8
+
+
+def _by_length(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    starts: torch.Tensor,
+    longest: int,
+    window: int | None,
+    scaling: float | None,
+) -> torch.Tensor:
+    from torch.nn.attention import varlen
+
+    attend: Any = varlen.varlen_attn
+    groups = query.shape[1] // key.shape[1]
+    q, k, v = (part.transpose(1, 2).squeeze(0) for part in (query, key, value))
+    how: dict[str, Any] = {"scale": scaling}
+    if groups > 1 and "enable_gqa" in _VARLEN:
+        how["enable_gqa"] = True
+    elif groups > 1:
+        k, v = (part.repeat_interleave(groups, dim=1) for part in (k, v))
+    if "window_size" in _VARLEN:
+        how["window_size"] = (-1 if window is None else window - 1, 0)
+    elif window is not None:
+        raise NotImplementedError("this torch's varlen_attn knows no window; set train.attention=model")
+    if "is_causal" in _VARLEN:
+        how["is_causal"] = True
+    return attend(q, k, v, starts, starts, longest, longest, **how).unsqueeze(0)
+
+
+def _dense(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    scaling: float | None,
+) -> torch.Tensor:
+    groups = query.shape[1] // key.shape[1]
+    if groups > 1:
+        key, value = (part.repeat_interleave(groups, dim=1) for part in (key, value))
+    out = torch.nn.functional.scaled_dot_product_attention(
+        query, key, value, attn_mask=mask, is_causal=mask is None, scale=scaling
+    )
+    return out.transpose(1, 2).contiguous()
+
+
+def _window(query: torch.Tensor, window: int | None) -> torch.Tensor:
+    """Return the causal mask [tokens, tokens] in which a token sees itself and at most `window - 1` before it."""
+    at = torch.arange(query.shape[2], device=query.device)
+    behind = at[:, None] - at[None, :]
+    return (behind >= 0) if window is None else (behind >= 0) & (behind < window)
+
+
+def _varlen_parameters() -> frozenset[str]:
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError:  # older than torch 2.10
+        return frozenset()
+    return frozenset(inspect.signature(varlen_attn).parameters)
+
+
+_VARLEN = _varlen_parameters()
