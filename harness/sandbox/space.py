@@ -53,12 +53,12 @@ class Space:
             raise result
         return result, took
 
-    def bind(self, sql: str, seconds: float) -> str | None:
-        """DuckDB's words where a reading statement does not bind, else None. It is tried by running it."""
+    def bind(self, sql: str, seconds: float) -> Failure | None:
+        """The failure of a reading statement that does not bind, else None. It is tried by running it."""
         self._try(sql, seconds)
         assert self._tried is not None
         result = self._tried[1]
-        return result.message if isinstance(result, Failure) and result.kind in BINDING else None
+        return result if isinstance(result, Failure) and result.kind in BINDING else None
 
     def _try(self, sql: str, seconds: float) -> None:
         self._tried = None
@@ -75,8 +75,8 @@ class Space:
 
     # -- writing
 
-    def bind_write(self, sql: str, seconds: float) -> str | None:
-        """DuckDB's words where a writing statement does not bind, else None; runs nothing."""
+    def bind_write(self, sql: str, seconds: float) -> Failure | None:
+        """The failure of a writing statement that does not bind, else None; runs nothing."""
         try:
             self._writes(sql)
             self._begin()
@@ -85,7 +85,7 @@ class Space:
             if failure.kind in PLACES:
                 raise
             self._mend()
-            return failure.message if failure.kind in BINDING else None
+            return failure if failure.kind in BINDING else None
         return None
 
     def write(self, sql: str, seconds: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from harness.answer import OrderPlan, Table, needs_second_execution, order_plan, strip_distinct
@@ -90,19 +91,28 @@ def ask_gold(space: Space, sql: str, statements: tuple[str, ...], settings: Scor
         return Gold(statements, sql, fault=Outcome.GOLD_ERROR, reason=f"the gold fails: {reason_of(failure)}")
 
 
+class _Binder:
+    """`Bind` for translation, on one space; keeps what was refused and why."""
+
+    def __init__(self, ask: Callable[[str, float], Failure | None], seconds: float) -> None:
+        self._ask, self._seconds = ask, seconds
+        self.failures: dict[str, Failure] = {}
+
+    def __call__(self, candidate: str) -> str | None:
+        failure = self._ask(candidate, self._seconds)
+        if failure is None:
+            return None
+        self.failures[candidate] = failure
+        return failure.message
+
+
 def run_reading(space: Space, sql: str, seconds: float, settings: ScoreSettings) -> tuple[Table, float, Translation]:
     """A reading statement on its road into DuckDB: rows, seconds, road. `Failure` where no road leads anywhere."""
-
-    def bind(candidate: str) -> str | None:
-        return space.bind(candidate, seconds)
-
+    bind = _Binder(space.bind, seconds)
     found = translate(sql, settings.dialects, bind, space.catalog)
-    if found.sql is None:
-        # run as written for the failure's kind, which the words alone do not tell
-        table, took = space.query(sql, seconds)
-        return table, took, Translation(sql, found.road, "")
     while True:
-        assert found.sql is not None
+        if found.sql is None:
+            raise bind.failures[found.refused]
         try:
             table, took = space.query(found.sql, seconds)
             return table, took, found
@@ -110,7 +120,7 @@ def run_reading(space: Space, sql: str, seconds: float, settings: ScoreSettings)
             if failure.kind in PLACES:
                 raise
             other = translate_after_error(found, failure.message, settings.dialects, bind, space.catalog)
-            if other is None or other.sql is None or other.sql == found.sql:
+            if other is None or other.sql == found.sql:
                 raise
             found = other
 
@@ -162,8 +172,11 @@ def run_writing(
         if statement_kind(piece) is not Kind.WRITE:
             _, spent, found = run_reading(space, piece, seconds, settings)
         else:
-            found = translate(piece, settings.dialects, lambda text: space.bind_write(text, seconds), space.catalog)
-            spent = space.write(found.sql or piece, seconds)
+            bind = _Binder(space.bind_write, seconds)
+            found = translate(piece, settings.dialects, bind, space.catalog)
+            if found.sql is None:
+                raise bind.failures[found.refused]
+            spent = space.write(found.sql, seconds)
         took += spent
         roads.append(str(found.road))
         ran.append(found.sql or piece)

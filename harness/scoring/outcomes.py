@@ -33,6 +33,11 @@ _TYPE = re.compile(
     re.IGNORECASE,
 )
 
+_OWN_TABLES = re.compile(
+    r' ?Did you mean "(?:(?:temp|system|information_schema)\.|pg_|duckdb_|sqlite_|pragma_)[^"]*"\?'
+)
+"""A suggestion of a table that is DuckDB's own, not the benchmark's."""
+
 
 def outcome_of(failure: Failure) -> Outcome:
     """The outcome that a prediction's failure counts as."""
@@ -57,5 +62,5 @@ def outcome_of(failure: Failure) -> Outcome:
 def reason_of(failure: Failure) -> str:
     """DuckDB's words on one line, without the pointer to the place in the text."""
     head = re.split(r"\n\s*\n?LINE \d+:", failure.message, maxsplit=1)[0]
-    words = " ".join(head.split())
+    words = _OWN_TABLES.sub("", " ".join(head.split()))
     return words if len(words) <= 300 else words[:297] + "..."
