@@ -16,10 +16,11 @@ from harness.config import Experiment, keys
 ROOT = Path(__file__).resolve().parent.parent
 GROUP = get_command(app)
 COMMANDS = GROUP.commands  # type: ignore[attr-defined]
-CONTRACT = {"train", "eval", "score", "audit", "compare", "bench", "report", "merge", "ask", "init"}
+CONTRACT = {"train", "eval", "score", "audit", "compare", "bench", "report", "merge", "ask", "init", "sql", "verify"}
 TARGETS = {"help", "install", "train", "eval", "compare", "bench", "audit", "report", "test", "check", "clean"}
 README = ROOT / "README.md"
-TEXTS = [path for path in (README, ROOT / "CHANGELOG.md", ROOT / "reports" / "LOG.md") if path.is_file()]
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+TEXTS = [path for path in (README, ROOT / "CHANGELOG.md", ROOT / "reports" / "LOG.md", *DOCS) if path.is_file()]
 
 
 def commands_in(text: str) -> list[list[str]]:
@@ -71,8 +72,8 @@ def test_documents_override_only_settings_that_exist():
 
 
 @pytest.mark.skipif(not README.is_file(), reason="there is no README yet")
-def test_every_command_is_in_the_readme():
-    text = README.read_text(encoding="utf-8")
+def test_every_command_is_in_the_readme_or_the_docs():
+    text = "".join(path.read_text(encoding="utf-8") for path in (README, *DOCS))
     assert [name for name in sorted(CONTRACT) if f"harness {name}" not in text and f"make {name}" not in text] == []
 
 
