@@ -37,7 +37,9 @@ def score(
     shard = None if part is None else parse_shard(part)
     command = load_score_command(name, overrides)
     benchmark = benchmarks.load(command.benchmark.name, command.benchmark.settings)
-    answers = read_predictions(predictions, (item.id for item in benchmark.stream()), allow_missing=allow_missing)
+    column = benchmark.settings.columns.id
+    ids = (item.id for item in benchmark.stream())
+    answers = read_predictions(predictions, ids, allow_missing=allow_missing, id_column=column)
     if answers.missing:
         say(f"{units.plural(len(answers.missing), 'question')} without a prediction: counted as wrong.")
     with progress("scoring") as tick:

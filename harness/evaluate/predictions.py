@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.benchmark import id_text, read_rows
+from harness.benchmark import id_text
 from harness.errors import DataError
 from harness.evaluate.answer_file import AnswerFile
+from harness.evaluate.foreign import prediction_rows
 from harness.records import Generation
 
 _NAMED = 5
@@ -26,12 +27,17 @@ class Predictions:
     """Ids of the benchmark that the file does not have; counted as wrong."""
 
 
-def read_predictions(path: Path, ids: Iterable[str], *, allow_missing: bool = False) -> Predictions:
-    """The answers of a .jsonl or .parquet file with `id` and `sql` or `completion`; a DataError names ids at fault."""
+def read_predictions(
+    path: Path, ids: Iterable[str], *, allow_missing: bool = False, id_column: str = "id"
+) -> Predictions:
+    """The answers of a .jsonl or .parquet file with `id` and `sql` or `completion`; a DataError names ids at fault.
+
+    Logs of lm-evaluation-harness and inspect_ai are read as well; `id_column` is the benchmark's.
+    """
     answers = AnswerFile(ids)
     twice: dict[str, None] = {}
     unknown: dict[str, None] = {}
-    for number, row in read_rows(path):
+    for number, row in prediction_rows(path, id_column):
         identity = _identity(row, path, number)
         if not answers.knows(identity):
             unknown[identity] = None
