@@ -1,4 +1,3 @@
-
 """Neighbours: each rule against its SQL fixture pairs, and what holds for all of them."""
 
 from __future__ import annotations

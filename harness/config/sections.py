@@ -239,7 +239,7 @@ class ScoreChoice(Section):
     """Rows of a result that are fetched and compared; more is an outcome of its own."""
     tolerance: Annotated[float, Field(ge=0, lt=1)] = 1e-6
     """Relative difference up to which two numbers are one."""
-    suite: bool = False
+    suite: bool = True
     """Judge on generated witness databases as well (`suite_match`)."""
     suite_databases: Count = 8
     """Most witness databases an item."""

@@ -18,6 +18,7 @@ from harness.evaluate.totals import Totals
 from harness.records import Generation, Item, Outcome
 from harness.scoring import ScoreSettings, score
 from harness.store import item_row
+from harness.suite.others import Golds, schema_golds
 
 Tick = Callable[[int, int], None]
 NO_PREDICTION = "No prediction was given for this question."
@@ -50,6 +51,11 @@ def judges_digest() -> str:
     return digest.hexdigest()
 
 
+def compared_golds(items: Iterable[Item], settings: ScoreSettings) -> Golds | None:
+    """The golds that each item's own is told from where suites are asked for; the same whichever shard asks."""
+    return schema_golds(items) if settings.suite else None
+
+
 def judged_rows(
     items: Iterable[Item],
     answers: Mapping[str, Generation | str],
@@ -57,14 +63,16 @@ def judged_rows(
     totals: Totals,
     *,
     count: int,
+    golds: Golds | None = None,
     tick: Tick | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Yields rows of `items.parquet` in the items' order as they are judged, streaming; `totals` grows along.
 
-    `count` is how many items there are, for `tick`. A question without an answer is judged as an empty one.
+    `count` is how many items there are, for `tick`; `golds` are `compared_golds` of the whole benchmark. A question
+    without an answer is judged as an empty one.
     """
     asked, judged = tee(items)
-    verdicts = score(asked, answers, settings)
+    verdicts = score(asked, answers, settings, golds=golds)
     for done, (item, verdict) in enumerate(zip(judged, verdicts, strict=True), start=1):
         answer = answers.get(item.id)
         if answer is None and verdict.outcome is Outcome.NO_SQL:

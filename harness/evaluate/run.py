@@ -16,7 +16,7 @@ from harness.config import Experiment
 from harness.errors import StoreError
 from harness.evaluate.answering import answering_machine, ensure_merged, model_facts, open_generator
 from harness.evaluate.cards import push_cards, refresh_cards
-from harness.evaluate.judging import judged_rows, judges_digest, score_facts, score_settings
+from harness.evaluate.judging import compared_golds, judged_rows, judges_digest, score_facts, score_settings
 from harness.evaluate.predictions import limited
 from harness.evaluate.settings import decoding_facts, decoding_settings
 from harness.evaluate.subjects import MERGED, Subject, subjects
@@ -173,11 +173,12 @@ class Evaluation:
 
     def _rows(self, answers: Answers, totals: Totals, tick: Any) -> Iterator[dict[str, Any]]:
         settings = score_settings(self.experiment.score, self.benchmark)
+        golds = compared_golds(self.items, settings)
         for sample in range(self.experiment.generate.samples):
             chosen = {item.id: answers[item.id, sample] for item in self.items}
             # the totals are those of the first answer to each question
             counted = totals if sample == 0 else Totals()
-            yield from judged_rows(self.items, chosen, settings, counted, count=len(self.items), tick=tick)
+            yield from judged_rows(self.items, chosen, settings, counted, count=len(self.items), golds=golds, tick=tick)
 
     def _facts(
         self, subject: Subject, digests: Mapping[str, str], answered: Answered, totals: Totals

@@ -15,7 +15,7 @@ from typing import Any
 from harness.benchmark import Benchmark, split_digest
 from harness.config import ScoreChoice
 from harness.errors import StoreError
-from harness.evaluate.judging import Tick, judged_rows, judges_digest, score_facts, score_settings
+from harness.evaluate.judging import Tick, compared_golds, judged_rows, judges_digest, score_facts, score_settings
 from harness.evaluate.predictions import Predictions
 from harness.evaluate.run import benchmark_facts
 from harness.evaluate.shards import Shard, shard_facts
@@ -74,7 +74,8 @@ def score_predictions(
             yield item
 
     settings = score_settings(choice, benchmark)
-    rows = judged_rows(items(), predictions.answers, settings, totals, count=last - first, tick=tick)
+    golds = compared_golds(benchmark.stream(), settings)
+    rows = judged_rows(items(), predictions.answers, settings, totals, count=last - first, golds=golds, tick=tick)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     with nullcontext() if out is None else RunFolder(out) as folder:
         start = time.perf_counter()

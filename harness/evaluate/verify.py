@@ -16,7 +16,7 @@ from harness.benchmark import Benchmark, split_digest
 from harness.config import Experiment, ScoreChoice, restored
 from harness.errors import ConfigError, HarnessError, StoreError
 from harness.evaluate.answering import model_facts
-from harness.evaluate.judging import NO_PREDICTION, judged_rows, judges_digest, score_settings
+from harness.evaluate.judging import NO_PREDICTION, compared_golds, judged_rows, judges_digest, score_settings
 from harness.evaluate.predictions import limited
 from harness.evaluate.stored import Row, add_row, generation_of_row, stored_rows
 from harness.evaluate.subjects import subjects
@@ -186,7 +186,9 @@ def _judged_again(run: Run, asked: _Asked, items: Sequence[Item], chosen: Sequen
         answers = {row["id"]: answer for row in rows if (answer := _answer(run, row)) is not None}
         subset = [by_id[row["id"]] for row in rows]
         settings = score_settings(asked.score, asked.benchmark)
-        for before, now in zip(rows, judged_rows(subset, answers, settings, Totals(), count=len(rows)), strict=True):
+        golds = compared_golds(items, settings)
+        again = judged_rows(subset, answers, settings, Totals(), count=len(rows), golds=golds)
+        for before, now in zip(rows, again, strict=True):
             for difference in _compared(before, now):
                 told += 1
                 if told <= _TOLD:

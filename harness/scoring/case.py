@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -14,14 +15,16 @@ from harness.answer import (
     needs_second_execution,
     strip_distinct,
 )
+from harness.dialect import Catalog
 from harness.errors import DataError
 from harness.records import RULES, Database, Outcome
 from harness.sandbox.engine import PLACES, Failure
 from harness.sandbox.space import FileSpace, ScriptSpace, Space
 from harness.scoring.gold import Gold, ask_gold, run_reading, run_writing
+from harness.scoring.grades import Grades
 from harness.scoring.outcomes import outcome_of, reason_of
 from harness.scoring.settings import ScoreSettings
-from harness.sqltext import Kind, normal_text, split_statements, statement_kind
+from harness.sqltext import Kind, form_of, normal_text, split_statements, statement_kind
 from harness.suite.record import Trial
 
 STAGE_SCHEMA, STAGE_GOLD, STAGE_PREDICTION, STAGE_SUITE = 1, 2, 3, 4
@@ -82,9 +85,12 @@ class Bench(Protocol):
 class Case:
     """One question on its way to a verdict: tables are set up only when something has to run."""
 
-    def __init__(self, asked: Question, sql: str, judge: Bench, *, twin: bool) -> None:
+    def __init__(self, asked: Question, sql: str, judge: Bench, announce: Callable[[dict[str, bool]], None]) -> None:
+        """`announce` is told the grades of exact match before the prediction runs: it may not live to tell them."""
         self._asked, self._sql, self._judge, self._settings = asked, sql, judge, judge.settings
-        self._twin = twin
+        self._announce = announce
+        self._grades = Grades(asked.golds, sql, judge.settings.dialects)
+        self._names: Catalog | None = None
         self._space: ScriptSpace | FileSpace | None = None
         self.fresh: dict[str, bytes] = {}
         self.matched: Gold | None = None
@@ -118,7 +124,8 @@ class Case:
                 self.matched, self.matched_at = gold, index
                 break
         assert best is not None
-        return best
+        self._grades.compare_rest(self._names)
+        return best | self._grades.document()
 
     # -- the gold
 
@@ -128,7 +135,9 @@ class Case:
             assert self._space is not None
             self._judge.stage(STAGE_GOLD)
             statements = self._space.statements if isinstance(self._space, ScriptSpace) else ()
-            gold = ask_gold(self._space, sql, statements, self._settings)
+            # the names are those of the tables before a gold writes
+            form = form_of(sql, self._settings.dialects, self._space.catalog)
+            gold = replace(ask_gold(self._space, sql, statements, self._settings), form=form)
         self._judge.keep(key, gold)
         if self._settings.cache_dir:
             packed = gold.pack()
@@ -164,7 +173,7 @@ class Case:
     def _ruled(self, gold: Gold, gold_sql: str) -> dict[str, Any]:
         if gold.fault is not None:
             return {"outcome": gold.fault.value, "reason": gold.reason, "matches": dict.fromkeys(RULES)}
-        ruling = self._refusal(gold) or self._same_text(gold, gold_sql) or self._run(gold)
+        ruling = self._refusal(gold) or self._same_text(gold, gold_sql) or self._run(gold, gold_sql)
         return {
             "outcome": ruling.outcome.value,
             "reason": ruling.reason,
@@ -197,7 +206,7 @@ class Case:
 
     def _same_text(self, gold: Gold, gold_sql: str) -> Ruling | None:
         """The gold's own words (spaces, comments and case apart) are not run again; random() has been ruled out."""
-        if not self._twin or normal_text(gold_sql) != normal_text(self._sql):
+        if normal_text(gold_sql) != normal_text(self._sql):
             return None
         vacuous = not gold.changes if gold.writes else not (gold.table and gold.table.rows)
         rows = len(gold.table.rows) if gold.table is not None else None
@@ -207,12 +216,15 @@ class Case:
             return Ruling(Outcome.VACUOUS_MATCH, words, matches, gold.road, rows)
         return Ruling(Outcome.CORRECT, "", matches, gold.road, rows)
 
-    def _run(self, gold: Gold) -> Ruling:
+    def _run(self, gold: Gold, gold_sql: str) -> Ruling:
         fault = self._load(gold)
         if fault is not None:
             return _wrong(Outcome.GOLD_UNLOADABLE, fault.reason)
         assert self._space is not None
         self._judge.stage(STAGE_PREDICTION)
+        self._names = self._space.catalog
+        self._grades.compare(gold_sql, gold.form, self._names)
+        self._announce(self._grades.document())
         try:
             if gold.writes:
                 return self._run_writing(self._space, gold)

@@ -16,7 +16,7 @@ from harness.scoring.gold import Gold
 from harness.scoring.outcomes import outcome_of, reason_of
 from harness.scoring.settings import ScoreSettings
 from harness.scoring.witness import SuiteRuling, judge_suite
-from harness.sqltext import exact_match, extract
+from harness.sqltext import extract, normal_text
 from harness.suite.record import Trial
 
 SCORER_FAILED = "the scorer itself failed here, which is a fault to be reported"
@@ -41,7 +41,13 @@ class Judge:
             document = self._read(payload)
             if partial is not None:
                 partial(document)
-            case = Case(payload, document["sql"], self, twin=document["string_match"])
+            known = document
+
+            def announce(grades: dict[str, bool]) -> None:
+                if partial is not None:
+                    partial(known | grades)
+
+            case = Case(payload, document["sql"], self, announce)
             fresh = case.fresh
             document |= case.decide()
             if any(payload.suites):
@@ -59,19 +65,19 @@ class Judge:
         return document | found, _pack(fresh)
 
     def _read(self, asked: Question) -> dict[str, Any]:
-        """What the text alone tells: the statement, and the grades of exact match against the nearest gold."""
+        """What the text alone tells: the statement, and whether it is spelt as one of the golds."""
         truncated = False
         sql = asked.text.strip()
         if not asked.is_sql:
             extraction = extract(asked.text, asked.finished)
             sql, truncated = extraction.sql, extraction.truncated
-        grades = [exact_match(gold, sql, self.settings.dialects) for gold in asked.golds] if sql else []
+        same = bool(sql) and normal_text(sql) in map(normal_text, asked.golds)
         return {
             "sql": sql,
             "truncated": truncated,
-            "string_match": any(grade.string for grade in grades),
-            "exact_match": any(grade.exact for grade in grades),
-            "structural_match": any(grade.structural for grade in grades),
+            "string_match": same,
+            "exact_match": same,
+            "structural_match": same,
         }
 
     def _suite(self, asked: Question, case: Case, document: dict[str, Any], partial: Reply | None) -> dict[str, Any]:
