@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 from harness.answer.compare import best_of, compare, compare_test_suite
+from harness.answer.digest import answer_digest, state_digest
 from harness.answer.distinct import needs_second_execution, strip_distinct
 from harness.answer.fetch import fetch, query
 from harness.answer.order import OrderPlan, order_plan
@@ -25,6 +26,7 @@ __all__ = [
     "OrderPlan",
     "State",
     "Table",
+    "answer_digest",
     "best_of",
     "compare",
     "compare_states",
@@ -33,5 +35,6 @@ __all__ = [
     "needs_second_execution",
     "order_plan",
     "query",
+    "state_digest",
     "strip_distinct",
 ]

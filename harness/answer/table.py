@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from harness.records import Outcome
@@ -38,8 +38,6 @@ class Comparison:
     """Both sides empty with the same number of columns: right, but it tells little."""
     note: str = ""
     """What made the gold's answer one of several right ones (a LIMIT through tied rows); else empty."""
-    details: Mapping[str, Any] = field(default_factory=dict)
-    """Counts behind the reason, for reports: `only_gold`, `only_prediction` ..."""
 
     @property
     def is_match(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -9,12 +10,15 @@ from typing import Any, Protocol
 from harness.answer import (
     Comparison,
     Table,
+    answer_digest,
     compare,
     compare_states,
     compare_test_suite,
     needs_second_execution,
+    state_digest,
     strip_distinct,
 )
+from harness.answer.shown import shown_tables
 from harness.dialect import Catalog
 from harness.errors import DataError
 from harness.records import RULES, Database, Outcome
@@ -62,6 +66,10 @@ class Ruling:
     road: str = ""
     rows: int | None = None
     seconds: float = 0.0
+    digest: str = ""
+    """Of the prediction's answer; empty where it did not run."""
+    tables: tuple[str, str] = ("", "")
+    """The prediction's and the gold's answer as JSON, where they differ."""
 
 
 class Bench(Protocol):
@@ -181,6 +189,9 @@ class Case:
             "road": ruling.road,
             "rows": ruling.rows,
             "execute_seconds": ruling.seconds,
+            "answer_digest": ruling.digest,
+            "table": ruling.tables[0],
+            "gold_table": ruling.tables[1],
         }
 
     def _refusal(self, gold: Gold) -> Ruling | None:
@@ -213,8 +224,8 @@ class Case:
         matches = dict.fromkeys(RULES, True)
         if vacuous:
             words = "both leave the tables as they were" if gold.writes else "both results are empty"
-            return Ruling(Outcome.VACUOUS_MATCH, words, matches, gold.road, rows)
-        return Ruling(Outcome.CORRECT, "", matches, gold.road, rows)
+            return Ruling(Outcome.VACUOUS_MATCH, words, matches, gold.road, rows, digest=gold.digest)
+        return Ruling(Outcome.CORRECT, "", matches, gold.road, rows, digest=gold.digest)
 
     def _run(self, gold: Gold, gold_sql: str) -> Ruling:
         fault = self._load(gold)
@@ -245,7 +256,16 @@ class Case:
         comparison = compare(gold.table, table, gold.plan, gold.keyed, tolerance=self._settings.tolerance)
         matches = dict(comparison.matches)
         matches["test_suite"] = self._test_suite(space, gold, table, found.sql or self._sql, seconds)
-        return Ruling(comparison.outcome, comparison.reason, matches, road, len(table.rows), took)
+        return Ruling(
+            comparison.outcome,
+            comparison.reason,
+            matches,
+            road,
+            len(table.rows),
+            took,
+            gold.digest if table.rows == gold.table.rows else answer_digest(table),
+            ("", "") if comparison.is_match else _shown(gold.table, table, self._settings.tolerance),
+        )
 
     def _test_suite(self, space: Space, gold: Gold, table: Table, sql: str, seconds: float) -> bool:
         """The official rule: DISTINCT stripped from both sides; asked again only where one side has it."""
@@ -274,7 +294,7 @@ class Case:
         matches = dict(comparison.matches)
         matches.setdefault("test_suite", comparison.is_match)
         road = next((road for road in roads if road != "duckdb"), "duckdb")
-        return Ruling(comparison.outcome, comparison.reason, matches, road, None, took)
+        return Ruling(comparison.outcome, comparison.reason, matches, road, None, took, state_digest(state))
 
 
 def _marked(comparison: Comparison, gold: Gold) -> Comparison:
@@ -284,6 +304,12 @@ def _marked(comparison: Comparison, gold: Gold) -> Comparison:
             comparison, outcome=Outcome.VACUOUS_MATCH, reason="both leave the tables as they were", vacuous=True
         )
     return comparison
+
+
+def _shown(gold: Table, prediction: Table, tolerance: float) -> tuple[str, str]:
+    """Both answers as a person reads them, as JSON: the prediction's, the gold's."""
+    theirs, ours = shown_tables(gold, prediction, tolerance=tolerance)
+    return json.dumps(ours, ensure_ascii=False), json.dumps(theirs, ensure_ascii=False)
 
 
 def _wrong(outcome: Outcome, reason: str) -> Ruling:

@@ -8,7 +8,15 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from harness.answer import OrderPlan, Table, needs_second_execution, order_plan, strip_distinct
+from harness.answer import (
+    OrderPlan,
+    Table,
+    answer_digest,
+    needs_second_execution,
+    order_plan,
+    state_digest,
+    strip_distinct,
+)
 from harness.dialect import Translation, translate, translate_after_error
 from harness.records import Outcome
 from harness.sandbox.engine import PLACES, Failure
@@ -56,6 +64,8 @@ class Gold:
     """A writing statement changes something on the shipped rows."""
     fault: Outcome | None = None
     reason: str = ""
+    digest: str = ""
+    """Of its rows, or of the state it leaves."""
     form: Form | None = None
     """What exact match compares with, the names resolved by the tables."""
 
@@ -144,6 +154,7 @@ def _ask_reading(space: Space, sql: str, statements: tuple[str, ...], settings: 
         str(found.road),
         seconds=seconds,
         table=table,
+        digest=answer_digest(table),
         plan=plan,
         keyed=_optional(space, plan.keyed_sql if plan is not None and plan.needs_keyed(table) else None, limit),
         plain=_optional(space, strip_distinct(final) if needs_second_execution(final, "") else None, limit),
@@ -199,4 +210,13 @@ def _ask_writing(space: Space, pieces: list[str], statements: tuple[str, ...], s
         if again != after:
             words = "the gold leaves different tables each time it is run (random(), uuid() ...)"
             return Gold(statements, ";\n".join(ran), road, True, fault=Outcome.GOLD_UNSTABLE, reason=words)
-    return Gold(statements, ";\n".join(ran), road, True, seconds, state=after, changes=before != after)
+    return Gold(
+        statements,
+        ";\n".join(ran),
+        road,
+        True,
+        seconds,
+        state=after,
+        changes=before != after,
+        digest=state_digest(after),
+    )

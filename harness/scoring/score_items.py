@@ -145,6 +145,7 @@ def verdict_of(item_id: str, answer: Answer) -> Verdict:
             "suite_match": None,
             "suite_witness": None,
             "witness_case": "",
+            **dict.fromkeys(("answer_digest", "table", "gold_table"), ""),
         }
     return Verdict(
         id=item_id,
@@ -164,6 +165,9 @@ def verdict_of(item_id: str, answer: Answer) -> Verdict:
         gold_rows=body.get("gold_rows"),
         rows=body.get("rows"),
         execute_seconds=body.get("execute_seconds", 0.0),
+        answer_digest=body.get("answer_digest", ""),
+        table=body.get("table", ""),
+        gold_table=body.get("gold_table", ""),
     )
 
 
