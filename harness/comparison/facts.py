@@ -81,8 +81,11 @@ def machine(run: Run) -> str:
 
     Answers made elsewhere were only scored on the machine that run.json names, which says nothing about their speed.
     """
-    if not (speed(run) or section(run, "training")):
-        return ""
+    return machine_name(run) if speed(run) or section(run, "training") else ""
+
+
+def machine_name(run: Run) -> str:
+    """The hardware that run.json names, whatever it did; empty where unknown."""
     facts = section(run, "machine")
     if facts.get("name"):
         return str(facts["name"])
@@ -92,6 +95,12 @@ def machine(run: Run) -> str:
     if facts.get("cpu") or facts.get("cpu_count"):
         return f"{facts.get('cpu') or 'CPU'} ({facts.get('cpu_count') or '?'} cores)"
     return ""
+
+
+def throttled(run: Run) -> list[str]:
+    """What held the GPU's clocks down, in words; empty where nothing did or nobody looked."""
+    found = section(run, "machine").get("throttle_reasons")
+    return [str(reason).replace("_", " ") for reason in found] if isinstance(found, list | tuple) else []
 
 
 def speed(run: Run) -> Mapping[str, Any]:

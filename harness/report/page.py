@@ -49,6 +49,7 @@ def page(data: ReportData) -> str:
         small=SMALL,
         samples=tables.samples(data),
         hardware=speed_tables.hardware(data),
+        machines=speed_tables.machines(data),
         time_budget=speed_tables.time_budget(data),
         ceilings=speed_tables.ceilings(data),
         runs=[{"label": row.label, "id": row.run.id, "facts": _made(row)} for row in data.rows],

@@ -6,7 +6,7 @@ from typing import Any
 
 from harness import units
 from harness.comparison import facts
-from harness.report.data import ReportData
+from harness.report.data import ReportData, RunRow
 from harness.report.tables import Cell, Table, number
 
 
@@ -53,6 +53,41 @@ def hardware(data: ReportData) -> Table:
             )
         )
     return Table(columns, tuple(rows))
+
+
+def machines(data: ReportData) -> Table:
+    """What the machines are, one line each, and which runs each of them answered or only scored."""
+    columns = ("machine", "GPU memory", "power limit", "driver", "CUDA", "CPU", "memory", "python", "torch", "runs")
+    runs: dict[tuple[str, ...], list[str]] = {}
+    for row in data.rows:
+        name = facts.machine_name(row.run)
+        if name:
+            label = row.label if facts.machine(row.run) else f"{row.label} (scored only)"
+            runs.setdefault((name, *_machine_facts(row)), []).append(label)
+    rows = tuple(
+        (Cell(key[0], kind="name"), *(Cell(text or units.NONE, kind="note") for text in (*key[1:], ", ".join(labels))))
+        for key, labels in sorted(runs.items())
+    )
+    slowed = sorted({reason for row in data.rows for reason in facts.throttled(row.run)})
+    note = f"Clocks were held down on some of these runs: {', '.join(slowed)}." if slowed else ""
+    return Table(columns, rows, note)
+
+
+def _machine_facts(row: RunRow) -> tuple[str, ...]:
+    found = facts.section(row.run, "machine")
+    count, memory = found.get("gpu_count") or 0, found.get("gpu_memory_bytes")
+    gpu_memory = units.size(memory) if count < 2 else f"{count} x {units.size(memory)}"
+    cpu = f"{found.get('cpu') or 'CPU'}, {units.plural(found['cpu_count'], 'core')}" if found.get("cpu_count") else ""
+    return (
+        gpu_memory,
+        units.quantity(found.get("power_limit_watts"), "W"),
+        str(found.get("driver") or ""),
+        str(found.get("cuda") or ""),
+        cpu,
+        units.size(found.get("memory_bytes")),
+        str(found.get("python") or ""),
+        str(facts.section(row.run, "machine", "versions").get("torch") or ""),
+    )
 
 
 def ceilings(data: ReportData) -> Table:

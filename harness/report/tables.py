@@ -58,7 +58,7 @@ def headline(board: Board) -> Table:
     first = board.rows[0]
     suites = any("suite" in row.scores for row in board.rows)
     columns = ["model", "execution accuracy", "95 %", "n", "exact match"]
-    columns += ["suite"] * suites + [f"against {first.label}"] * (len(board.rows) > 1) + ["output", "hardware"]
+    columns += ["suite"] * suites + [f"against {first.label}, points"] * (len(board.rows) > 1) + ["output", "hardware"]
     rows = []
     for row in board.rows:
         score, index = row.headline, row.index

@@ -26,12 +26,15 @@ def result_table(rows: Sequence[Mapping[str, Any]], title: str = "") -> RichTabl
     """The result of `harness eval`: one line a run.
 
     Each mapping has `model`, `n`, `scored`, `execution_accuracy`, `exact_match`, `output_tokens_per_second` as in the
-    command's JSON, and may have `ci_low`, `ci_high`, `suite_accuracy` and `outcomes` (name -> count).
+    command's JSON, and may have `ci_low`, `ci_high`, `suite_accuracy`, `discriminating_accuracy` (execution accuracy on
+    the questions whose databases tell the gold from trivial queries) and `outcomes` (name -> count).
     """
     table = _table(title)
     table.add_column("model", overflow="fold")
     suites = any(row.get("suite_accuracy") is not None for row in rows)
-    heads = ["n", "exact match", "execution accuracy", "95 %", *(["suite"] if suites else []), "output"]
+    told = any(row.get("discriminating_accuracy") is not None for row in rows)
+    extra = [*["suite"] * suites, *["discriminating"] * told]
+    heads = ["n", "exact match", "execution accuracy", "95 %", *extra, "output"]
     for name in heads:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("most frequent faults", overflow="fold", style="dim")
@@ -45,7 +48,8 @@ def result_table(rows: Sequence[Mapping[str, Any]], title: str = "") -> RichTabl
             Text(units.percent(accuracy), style="bold"),
             Text(units.interval(low, high)),
         ]
-        cells += [units.percent(row.get("suite_accuracy"))] if suites else []
+        cells += [units.percent(row.get("suite_accuracy"))] * suites
+        cells += [units.percent(row.get("discriminating_accuracy"))] * told
         table.add_row(*cells, units.rate(row.get("output_tokens_per_second")), _faults(row.get("outcomes") or {}))
     return table
 
