@@ -186,6 +186,39 @@ def triple_system(rng, points=19):
     return [tuple(int(p in block) for p in range(points)) for block in sorted(map(sorted, blocks))]
 
 
+def hadamard(prime):
+    """Rows of plus and minus ones, any two of them orthogonal (Paley): every pair of columns agrees equally often."""
+    squares = {x * x % prime for x in range(1, prime)}
+    core = [[1] + [int(i != j and (j - i) % prime in squares) for j in range(prime)] for i in range(prime)]
+    return [(1,) * (prime + 1), *map(tuple, core)]
+
+
+def plane(order):
+    """Points on lines of the projective plane over a prime: any two columns meet in one row."""
+    points = [(1, a, b) for a in range(order) for b in range(order)] + [(0, 1, a) for a in range(order)] + [(0, 0, 1)]
+    return [tuple(int(sum(map(int.__mul__, line, p)) % order == 0) for p in points) for line in points]
+
+
+SYMMETRIC = {
+    "hadamard 20": hadamard(19),
+    "hadamard 24": hadamard(23),
+    "a plane of 13 points": plane(3),
+    "squares of a rook": [
+        tuple(int(a != b and (a // 4 == b // 4 or a % 4 == b % 4)) for b in range(16)) for a in range(16)
+    ],
+    "triples of 15": triple_system(random.Random(2), 15),
+}
+
+
+@pytest.mark.parametrize("shape", SYMMETRIC)
+def test_tables_in_which_all_columns_look_alike_are_decided(shape):
+    """What is left undecided needs 19 such columns and more: incidence tables of designs, not answers of queries."""
+    rows, rng = SYMMETRIC[shape], random.Random(4)
+    with bounded():
+        assert assign_columns(Bag(rows), Bag(turned(rows, rng))) is not None
+        assert assign_columns(Bag(rows), Bag(turned(switched(rows, rng), rng))) is None
+
+
 def test_a_search_that_would_take_too_long_is_given_up_and_says_so():
     rng = random.Random(9)
     one, other = triple_system(rng), triple_system(rng)
