@@ -16,14 +16,14 @@ FLOORS = (
     {"errors", "records", "units", "stats"},
     {"config", "sqltext", "dialect", "answer", "machine", "store"},
     {"benchmark", "prompt", "sandbox", "suite"},
-    {"model", "generate", "scoring", "throughput"},
+    {"model", "generate", "scoring", "throughput", "ranks"},
     {"trainer", "evaluate", "comparison", "report", "init", "query"},
     {"cli"},
 )
 SETTINGS = {"harness.generate.settings", "harness.model.settings", "harness.trainer.settings"}
 """Plain records without torch."""
 HEAVY = {"torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate"}
-HEAVY_ROOMS = {"model", "generate", "trainer", "throughput", "machine"}
+HEAVY_ROOMS = {"model", "generate", "trainer", "throughput", "machine", "ranks"}
 MAX_LINES, MAX_FUNCTION = 400, 70
 
 FILES = sorted(path for path in PACKAGE.rglob("*.py"))

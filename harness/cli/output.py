@@ -50,3 +50,9 @@ def progress(label: str) -> Iterator[Tick]:
             bar.update(task, completed=done, total=total)
 
         yield tick
+
+
+@contextmanager
+def no_progress(label: str) -> Iterator[Tick]:
+    """A bar that nobody sees, for a process that others speak for."""
+    yield lambda done, total: None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,11 +20,16 @@ from harness.evaluate.cards import push_cards, refresh_cards
 from harness.evaluate.judging import compared_golds, judged_rows, judges_digest, score_facts, score_settings
 from harness.evaluate.predictions import limited
 from harness.evaluate.settings import decoding_facts, decoding_settings
+from harness.evaluate.shards import FOLDER as SHARDS
+from harness.evaluate.shards import Shard, shard_facts
 from harness.evaluate.subjects import MERGED, Subject, subjects
+from harness.evaluate.together import join_ranks, shared
 from harness.evaluate.totals import Totals
 from harness.generate.base import Generator, Request
+from harness.generate.share import Share
 from harness.machine import machine
 from harness.prompt import messages, prompt_digest
+from harness.ranks import ALONE, Ranks
 from harness.records import Generation, Item, Run, Speed
 from harness.store import RunFolder, digest_of, is_finished, load_items, read_run, run_id
 
@@ -81,8 +87,9 @@ class Answered:
 class Evaluation:
     """An experiment's questions, asked of one model after the other."""
 
-    def __init__(self, experiment: Experiment, hooks: Hooks) -> None:
+    def __init__(self, experiment: Experiment, hooks: Hooks, ranks: Ranks = ALONE) -> None:
         self.experiment = experiment
+        self.ranks = ranks
         self.hooks = hooks
         self.benchmark = benchmarks.load(experiment.benchmark.name, experiment.benchmark.settings)
         self.items: list[Item] = limited(self.benchmark.items(), experiment.eval.limit)
@@ -93,30 +100,44 @@ class Evaluation:
         """Yields the run of every model of `eval.models`, the base first."""
         for subject in subjects(self.experiment):
             evaluated = self.one(subject)
-            refresh_cards(self.experiment, self.benchmark, subject, evaluated.run, self.hooks.say)
+            if self.ranks.first:
+                refresh_cards(self.experiment, self.benchmark, subject, evaluated.run, self.hooks.say)
             yield evaluated
-        push_cards(self.experiment, self.hooks.say)
+        if self.ranks.first:
+            push_cards(self.experiment, self.hooks.say)
 
     def one(self, subject: Subject) -> Evaluated:
         """The run of one model: reused, continued or made."""
         phases = Phases()
         with phases("prepare"):
             if subject.name == MERGED:
-                ensure_merged(self.experiment, subject)
+                if self.ranks.first:
+                    ensure_merged(self.experiment, subject)
+                self.ranks.wait()
             digests = self._digests(subject)
             name = run_id(self.experiment.name, subject.name, digests["inputs"])
         folder = self.runs / name
-        if is_finished(folder):
+        if self.ranks.agree(is_finished(folder)):
             self.hooks.say(f"{subject.name}: reusing {folder}")
             return Evaluated(read_run(folder), reused=True)
         started = datetime.now(UTC).isoformat(timespec="seconds")
-        with RunFolder(folder) as out:
+        with RunFolder(folder, self.ranks.index) as out:
+            if self.ranks.first:
+                shutil.rmtree(folder / SHARDS, ignore_errors=True)
+            self.ranks.wait()
             answered = self._answered(subject, digests["generation"], out, phases)
-            totals = self._score(subject, answered.answers, out, phases)
-            timings: dict[str, Any] = {"started": started, "phases": phases.seconds, "speed": _plain(answered.speed)}
-            timings |= {"answers_kept": answered.kept, "answers_from": answered.source}
-            facts = self._facts(subject, digests, answered, totals)
-            out.finish({"id": name, "timings": timings, **facts})
+            part = Shard(self.ranks.index + 1, self.ranks.count)
+            with RunFolder(part.folder(folder)) if self.ranks.count > 1 else nullcontext(out) as mine:
+                totals = self._score(subject, answered.answers, mine, phases, part)
+                timings: dict[str, Any] = {"started": started, "phases": phases.seconds}
+                timings |= {"speed": _plain(answered.speed)}
+                timings |= {"answers_kept": answered.kept, "answers_from": answered.source}
+                facts = {"id": name, "timings": timings, **self._facts(subject, digests, answered, totals)}
+                mine.finish(facts if mine is out else {**facts, "shard": shard_facts(part, len(self.items))})
+            self.ranks.wait()
+            if mine is not out and self.ranks.first:
+                join_ranks(out)
+            self.ranks.wait()
         return Evaluated(read_run(folder), reused=False)
 
     def _digests(self, subject: Subject) -> dict[str, str]:
@@ -142,10 +163,11 @@ class Evaluation:
 
     def _answered(self, subject: Subject, generation: str, out: RunFolder, phases: Phases) -> Answered:
         earlier = _answers_of_run(self.runs, generation)
-        if earlier is not None:
+        if self.ranks.agree(earlier is not None) and earlier is not None:
             self.hooks.say(f"{subject.name}: judging the answers of {earlier.source} again")
             return earlier
         kept = out.resume(generation)
+        self.ranks.wait()
         samples = self.experiment.generate.samples
         asked = [item for item in self.items if any((item.id, n) not in kept for n in range(samples))]
         if not asked:
@@ -156,29 +178,36 @@ class Evaluation:
             generator = open_generator(self.experiment, subject, self._engine)
             # only an engine serves the next model too; another generator would hold its weights for nothing
             self._engine = generator if hasattr(generator, "adopt") else None
-        requests = [Request(item.id, tuple(messages(item, self.experiment.prompt))) for item in asked]
+        requests = [Request(item.id, tuple(messages(item, self.experiment.prompt))) for item in self.items]
+        share = Share(self.ranks.index, self.ranks.count, {item.id for item in self.items} - {i.id for i in asked})
         answers = dict(kept)
         with phases("generate"), self.hooks.progress(f"{subject.name}: answering") as tick:
-            for answer in generator.generate(requests, decoding_settings(self.experiment), tick):
+            stream = shared(generator, requests, decoding_settings(self.experiment), tick, share, self.ranks)
+            for answer in stream:
                 if (answer.id, answer.sample) not in answers:
                     answers[answer.id, answer.sample] = answer
                     out.keep(answer)
+        self.ranks.wait()
+        if self.ranks.count > 1:
+            answers = out.kept(generation)
         return Answered(answers, generator.speed(), dict(generator.facts), kept=len(kept))
 
-    def _score(self, subject: Subject, answers: Answers, out: RunFolder, phases: Phases) -> Totals:
+    def _score(self, subject: Subject, answers: Answers, out: RunFolder, phases: Phases, part: Shard) -> Totals:
         totals = Totals()
         with phases("score"), self.hooks.progress(f"{subject.name}: scoring") as tick:
-            out.write_items(self._rows(answers, totals, tick))
+            out.write_items(self._rows(answers, totals, tick, part))
         return totals
 
-    def _rows(self, answers: Answers, totals: Totals, tick: Any) -> Iterator[dict[str, Any]]:
+    def _rows(self, answers: Answers, totals: Totals, tick: Any, part: Shard) -> Iterator[dict[str, Any]]:
         settings = score_settings(self.experiment.score, self.benchmark)
         golds = compared_golds(self.items, settings)
+        first, last = part.bounds(len(self.items))
+        items = self.items[first:last]
         for sample in range(self.experiment.generate.samples):
-            chosen = {item.id: answers[item.id, sample] for item in self.items}
+            chosen = {item.id: answers[item.id, sample] for item in items}
             # the totals are those of the first answer to each question
             counted = totals if sample == 0 else Totals()
-            yield from judged_rows(self.items, chosen, settings, counted, count=len(self.items), golds=golds, tick=tick)
+            yield from judged_rows(items, chosen, settings, counted, count=len(items), golds=golds, tick=tick)
 
     def _facts(
         self, subject: Subject, digests: Mapping[str, str], answered: Answered, totals: Totals

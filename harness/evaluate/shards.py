@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,10 @@ from harness.store import RunFolder, is_finished, read_run
 
 FOLDER = "shards"
 _NAME = re.compile(r"(\d+)-of-(\d+)")
-_APART = ("timings", "totals", "shard", "machine", "commit", "id", "asked")
-"""What may differ between two shards; of the machine, the versions below may not."""
-_VERSIONS = ("harness", "duckdb", "sqlglot")
+_APART = ("timings", "totals", "shard", "machine", "commit", "id", "asked", "generator")
+"""What may differ between two shards; of the machine, the versions may not."""
+_JUDGING = ("harness", "duckdb", "sqlglot")
+"""Versions that a verdict on given answers depends on; where a model answered too, all count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,25 +69,29 @@ class Joined:
     out: Path
 
 
-def join_shards(out: Path, *, extra: Mapping[str, Any] | None = None) -> Joined:
-    """Write the run of all shards under `out`; a StoreError names what is missing, damaged or unlike.
-
-    `extra` replaces facts that the shards do not know. The parent's memory does not depend on the number of items.
-    """
+def join_shards(out: Path) -> Joined:
+    """Write the run of all shards under `out`; a StoreError names what is missing, damaged or unlike."""
     start = time.perf_counter()
-    runs = _shards(out)
-    _check_alike(out, runs)
-    totals = Totals()
+    runs = finished_shards(out)
     with RunFolder(out) as folder:
-        folder.write_items(_rows(out, runs, totals))
-        facts = {key: value for key, value in runs[0].facts.items() if key not in ("shard", "format")}
-        facts |= dict(extra or {})
-        missing = sum(run.facts["totals"].get("missing", 0) for run in runs)
-        facts["totals"] = totals.facts() | ({"missing": missing} if "missing" in runs[0].facts["totals"] else {})
-        facts["timings"] = _timings(runs, time.perf_counter() - start) | dict((extra or {}).get("timings", {}))
-        folder.finish(facts)
+        totals = write_joined(folder, runs, lambda: _timings(runs, time.perf_counter() - start))
     scored = sum(run.facts["timings"]["phases"].get("score", 0.0) for run in runs)
-    return Joined(facts["totals"], len(runs), time.perf_counter() - start, scored, out)
+    return Joined(totals, len(runs), time.perf_counter() - start, scored, out)
+
+
+def write_joined(folder: RunFolder, runs: Sequence[Run], timings: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+    """Write the run of these shards to a folder that is held; returns its totals.
+
+    The memory does not depend on the number of items; `timings` is asked when the items are written.
+    """
+    totals = Totals()
+    folder.write_items(_rows(runs, totals))
+    facts = {key: value for key, value in runs[0].facts.items() if key not in ("shard", "format")}
+    counted = totals.facts()
+    if "missing" in runs[0].facts["totals"]:
+        counted["missing"] = sum(run.facts["totals"]["missing"] for run in runs)
+    folder.finish({**facts, "totals": counted, "timings": timings()})
+    return counted
 
 
 def _timings(runs: Sequence[Run], seconds: float) -> dict[str, Any]:
@@ -100,8 +105,8 @@ def _timings(runs: Sequence[Run], seconds: float) -> dict[str, Any]:
     }
 
 
-def _shards(out: Path) -> list[Run]:
-    """Every shard's run, in order."""
+def finished_shards(out: Path) -> list[Run]:
+    """Every shard's run, in order; a StoreError where one is missing or does not belong to the others."""
     named = sorted(path for path in (out / FOLDER).glob("*-of-*") if _NAME.fullmatch(path.name))
     counts = sorted({int(path.name.partition("-of-")[2]) for path in named})
     if not counts:
@@ -118,7 +123,9 @@ def _shards(out: Path) -> list[Run]:
             f"{len(absent)} {which} not finished in {out}: {', '.join(absent[:5])}{more}; run `harness score` with "
             f"--shard {absent[0]} (again), then join."
         )
-    return [read_run(shard.folder(out)) for shard in shards]
+    runs = [read_run(shard.folder(out)) for shard in shards]
+    _check_alike(out, runs)
+    return runs
 
 
 def _check_alike(out: Path, runs: Sequence[Run]) -> None:
@@ -147,7 +154,8 @@ def _identity(run: Run) -> dict[str, Any]:
     facts["digests"] = {key: value for key, value in facts["digests"].items() if key != "items"}
     machine = run.facts["machine"]
     facts["machine"] = {"python": machine["python"]}
-    facts["machine"]["versions"] = {name: machine["versions"].get(name) for name in _VERSIONS}
+    names = _JUDGING if run.facts.get("kind") == "predictions" else sorted(machine["versions"])
+    facts["machine"]["versions"] = {name: machine["versions"].get(name) for name in names}
     return dict(_flat(facts))
 
 
@@ -159,21 +167,29 @@ def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         yield name, value
 
 
-def _rows(out: Path, runs: Sequence[Run], totals: Totals) -> Iterator[dict[str, Any]]:
-    for run in runs:
-        count = 0
-        try:
-            for row in stored_rows(run):
-                count += 1
-                add_row(totals, row)
-                yield row
-        except StoreError as error:
-            number, of = run.facts["shard"]["number"], run.facts["shard"]["of"]
-            raise StoreError(
-                f"Shard {number}/{of} is damaged: {error} Run `harness score` with --shard {number}/{of}."
-            ) from None
-        if count != run.facts["shard"]["n"]:
-            raise StoreError(f"{run.path} holds {count:,} items where its run.json says {run.facts['shard']['n']:,}.")
+def _rows(runs: Sequence[Run], totals: Totals) -> Iterator[dict[str, Any]]:
+    """Every row: all questions' first answers in the benchmark's order, then all second ones."""
+    samples = runs[0].facts.get("decoding", {}).get("samples", 1)
+    for sample in range(samples):
+        for run in runs:
+            count = 0
+            for row in _rows_of(run):
+                if row["sample"] == sample:
+                    count += 1
+                    add_row(totals, row)
+                    yield row
+            if count != run.facts["shard"]["n"]:
+                told = f"{count:,} items where its run.json says {run.facts['shard']['n']:,}"
+                raise StoreError(f"{run.path} holds {told}; make the shard again.")
+
+
+def _rows_of(run: Run) -> Iterator[dict[str, Any]]:
+    try:
+        yield from stored_rows(run)
+    except StoreError as error:
+        number, of = run.facts["shard"]["number"], run.facts["shard"]["of"]
+        told = f"Shard {number}/{of} is damaged: {error} Run `harness score` with --shard {number}/{of} again."
+        raise StoreError(told) from None
 
 
 def shard_facts(shard: Shard, count: int) -> dict[str, int]:

@@ -13,6 +13,7 @@ from transformers import GenerationConfig, StoppingCriteria
 from harness.errors import DeviceError
 from harness.generate.base import Progress, Request, check_decoding
 from harness.generate.settings import DecodingSettings
+from harness.generate.share import WHOLE, Share, smaller
 from harness.model.chat import stop_ids
 from harness.model.dtypes import quiet
 from harness.model.load import Loaded
@@ -95,29 +96,42 @@ class TransformersGenerator:
         )
 
     def generate(
-        self, requests: Sequence[Request], decoding: DecodingSettings, progress: Progress | None = None
+        self,
+        requests: Sequence[Request],
+        decoding: DecodingSettings,
+        progress: Progress | None = None,
+        share: Share = WHOLE,
     ) -> Iterator[Generation]:
-        """Yield the answers of a batch as soon as it is done, longest prompts first."""
+        """Yield the answers of a batch as soon as it is done, longest prompts first; only the batches of `share`."""
         check_decoding(decoding)
         self._totals, self._notes = _Totals(), list(self._given)
-        prompts = [_Prompt(request.id, self._loaded.encode(request.messages)) for request in requests]
-        # longest first: memory that suffices for the first batch suffices for all
-        prompts.sort(key=lambda prompt: (-len(prompt.ids), prompt.id))
+        prompts = self._prompts(requests)
         stops = stop_ids(self._loaded.tokenizer, self._loaded.model.generation_config, decoding.stop)
         size = max(1, (decoding.batch_size or self._auto_batch(prompts, decoding)) // decoding.samples)
         self._facts["batch_size"] = size * decoding.samples
-        done = 0
-        while done < len(prompts):
-            batch = prompts[done : done + size]
+        batches = share.batches(prompts, size)
+        done, total = 0, sum(len(batch) for _, batch in batches)
+        while batches:
+            place, batch = batches[0]
             try:
-                answers = self._batch(batch, decoding, stops, done)
+                answers = self._batch(batch, decoding, stops, place)
             except torch.OutOfMemoryError as error:
-                size = self._smaller(len(batch), error)
+                batches = smaller(batches, self._smaller(len(batch), error))
                 continue
             yield from answers
+            del batches[0]
             done += len(batch)
             if progress is not None:
-                progress(done * decoding.samples, len(prompts) * decoding.samples)
+                progress(done * decoding.samples, total * decoding.samples)
+
+    def batch_size(self, requests: Sequence[Request], decoding: DecodingSettings) -> int:
+        """Return the sequences a batch would have: what ranks must agree on before they share the batches."""
+        return decoding.batch_size or self._auto_batch(self._prompts(requests), decoding)
+
+    def _prompts(self, requests: Sequence[Request]) -> list[_Prompt]:
+        """Encode the chats, longest first: memory that suffices for the first batch suffices for all."""
+        prompts = [_Prompt(request.id, self._loaded.encode(request.messages)) for request in requests]
+        return sorted(prompts, key=lambda prompt: (-len(prompt.ids), prompt.id))
 
     def _smaller(self, tried: int, error: torch.OutOfMemoryError) -> int:
         if tried == 1:

@@ -30,6 +30,7 @@ FORMAT = 1
 RUN_FILE = "run.json"
 ITEMS_FILE = "items.parquet"
 PART_FILE = "generations.part"
+_PARTS = "generations*.part"
 _LOCK_FILE = ".lock"
 _ROWS_A_GROUP = 2048
 
@@ -48,10 +49,16 @@ def writing(path: Path) -> Iterator[None]:
 
 
 class RunFolder:
-    """The folder of one run, held by this process alone; use it in a `with` block."""
+    """The folder of one run, held by this process alone; use it in a `with` block.
 
-    def __init__(self, path: str | Path) -> None:
+    Where several processes make one run together, the one with `member` 0 holds the folder and finishes the run; the
+    others keep their answers in parts of their own beside its part.
+    """
+
+    def __init__(self, path: str | Path, member: int = 0) -> None:
         self.path = Path(path)
+        self._member = member
+        self._own_part = self.path / (PART_FILE if member == 0 else f"generations-{member}.part")
         self._lock: IO[str] | None = None
         self._part: IO[bytes] | None = None
         self._items_digest = ""
@@ -60,7 +67,7 @@ class RunFolder:
         """Make and lock the folder; a StoreError where another process holds it."""
         with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            while self._lock is None:
+            while self._member == 0 and self._lock is None:
                 self._lock = self._locked()
         return self
 
@@ -100,23 +107,28 @@ class RunFolder:
         return lock
 
     def resume(self, inputs: str) -> dict[tuple[str, int], Generation]:
-        """Answers kept by an earlier, killed call with the same inputs, by (id, sample); opens the part for more."""
-        path = self.path / PART_FILE
+        """Answers kept by earlier, killed calls with the same inputs, by (id, sample); opens the part for more."""
+        path = self._own_part
         with writing(path):
-            kept, good_bytes = _read_part(path, inputs)
+            _, good_bytes = _read_part(path, inputs)
             self._part = path.open("r+b" if good_bytes else "w+b")
             self._part.truncate(good_bytes)
             self._part.seek(good_bytes)
             if not good_bytes:
                 self._part.write(_line({"inputs": inputs}))
                 self._part.flush()
-        return {(generation.id, generation.sample): generation for generation in kept}
+        return self.kept(inputs)
+
+    def kept(self, inputs: str) -> dict[tuple[str, int], Generation]:
+        """Every answer in the parts of all members, by (id, sample)."""
+        parts = [_read_part(path, inputs)[0] for path in sorted(self.path.glob(_PARTS))]
+        return {(answer.id, answer.sample): answer for part in parts for answer in part}
 
     def keep(self, generation: Generation) -> None:
         """Append one answer to the part."""
         if self._part is None:
             raise StoreError(f"{self.path} is not open for answers; call resume first.")
-        with writing(self.path / PART_FILE):
+        with writing(self._own_part):
             self._part.write(_line(asdict(generation)))
             self._part.flush()
 
@@ -149,7 +161,8 @@ class RunFolder:
                 os.replace(temporary, path)
             finally:
                 temporary.unlink(missing_ok=True)
-            (self.path / PART_FILE).unlink(missing_ok=True)
+            for part in self.path.glob(_PARTS):
+                part.unlink(missing_ok=True)
 
 
 def write_run(path: str | Path, facts: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> None:
