@@ -36,3 +36,7 @@ class SandboxError(HarnessError):
 
 class CompareError(HarnessError):
     """Runs that may not be compared, with the field in which they differ."""
+
+
+class MarkError(HarnessError):
+    """A run did what it should and reached less than `--fail-under` asks for."""

@@ -11,10 +11,21 @@ from typing import Annotated
 
 import typer
 
+from harness.cli.usage import (
+    JSON,
+    MODES,
+    QUIET,
+    Command,
+    complete_benchmark,
+    complete_experiment,
+    complete_rule,
+    complete_run,
+    complete_setting,
+)
+
 app = typer.Typer(
     name="harness",
     help="Fine-tune, evaluate and time language models for text-to-SQL.",
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -23,18 +34,32 @@ app = typer.Typer(
 
 DEFAULT = Path("benchmarks/pocket/pocket.toml")
 
-Experiment = Annotated[Path, typer.Argument(help="Experiment file (TOML), such as benchmarks/pocket/pocket.toml")]
-Benchmark = Annotated[str, typer.Argument(help="Name under benchmarks/, folder with benchmark.toml, or a data file")]
+_EXPERIMENT = "Experiment file (TOML), such as benchmarks/pocket/pocket.toml"
+_BENCHMARK = "Name under benchmarks/, folder with benchmark.toml, or a data file"
+_MARK = "Exit with 1 where execution accuracy is below this share, such as 0.55"
+_JUNIT = "Write a JUnit XML file, a test case a question"
+Experiment = Annotated[Path, typer.Argument(help=_EXPERIMENT, autocompletion=complete_experiment)]
+Benchmark = Annotated[str, typer.Argument(help=_BENCHMARK, autocompletion=complete_benchmark)]
 Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings to change, such as train.epochs=1")
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY=VALUE]...", help="Settings to change, such as train.epochs=1", autocompletion=complete_setting
+    ),
 ]
-Runs = Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help="Run folders or ids; default: all")]
+Runs = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[RUN]...", help="Run folders or ids; default: all", autocompletion=complete_run),
+]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder to write to")]
+FailUnder = Annotated[float | None, typer.Option("--fail-under", min=0, max=1, metavar="SHARE", help=_MARK)]
+JUnit = Annotated[Path | None, typer.Option("--junit", metavar="FILE", help=_JUNIT)]
 
 
 @app.callback(invoke_without_command=True)
 def harness(
     version: Annotated[bool, typer.Option("--version", help="Show the version and exit")] = False,
+    quiet: Annotated[bool, typer.Option(*QUIET, help=MODES[QUIET])] = False,
+    as_json: Annotated[bool, typer.Option(*JSON, help=MODES[JSON])] = False,
 ) -> None:
     """Fine-tune, evaluate and time language models for text-to-SQL."""
     if version:
@@ -49,7 +74,7 @@ def _version() -> str:
         return "not installed, run from its folder"
 
 
-@app.command()
+@app.command(cls=Command)
 def init(
     name: Annotated[str, typer.Argument(help="What the benchmark is called (benchmarks/NAME), or a path")],
     database: Annotated[
@@ -73,7 +98,7 @@ def init(
     run(Request(name, database, questions, question, gold, dialect, **base))
 
 
-@app.command()
+@app.command(cls=Command)
 def train(experiment: Experiment, overrides: Overrides = None) -> None:
     """Train a QLoRA adapter; resumes from the last checkpoint."""
     from harness.cli.experiments import train as run
@@ -81,7 +106,7 @@ def train(experiment: Experiment, overrides: Overrides = None) -> None:
     run(experiment, overrides or [])
 
 
-@app.command("eval")
+@app.command("eval", cls=Command)
 def evaluate(
     experiment: Experiment,
     overrides: Overrides = None,
@@ -89,29 +114,36 @@ def evaluate(
         str, typer.Option("--model", help="base, checkpoints, final, merged, a checkpoint's name or a folder")
     ] = "",
     show: Annotated[int, typer.Option("--show", min=0, help="Questions to print with gold and answer")] = 0,
+    fail_under: FailUnder = None,
+    junit: JUnit = None,
 ) -> None:
-    """Generate, execute, score and store: the base and every checkpoint."""
+    """Evaluate the base and every checkpoint.
+
+    Generates, executes, scores and stores; what is stored is reused, what was killed continues.
+    --fail-under looks at the model evaluated last: the newest checkpoint, or what --model names.
+    """
     from harness.cli.experiments import evaluate as run
+    from harness.cli.gate import Gate
 
     changes = [
         *(overrides or []),
         *([f"eval.models={model}"] if model else []),
         *([f"eval.show={show}"] if show else []),
     ]
-    run(experiment, changes)
+    run(experiment, changes, gate=Gate(fail_under, junit))
 
 
-@app.command()
+@app.command(cls=Command)
 def score(
-    benchmark: Annotated[
-        str | None, typer.Argument(help="Name under benchmarks/, folder with benchmark.toml, or a data file")
-    ] = None,
+    benchmark: Annotated[str | None, typer.Argument(help=_BENCHMARK, autocompletion=complete_benchmark)] = None,
     predictions: Annotated[Path | None, typer.Argument(help=".jsonl or .parquet with id and sql or completion")] = None,
     overrides: Overrides = None,
     out: Out = None,
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Count questions without a prediction as wrong")
     ] = False,
+    fail_under: FailUnder = None,
+    junit: JUnit = None,
     shard: Annotated[
         str | None, typer.Option("--shard", metavar="I/N", help="Score the I-th of N parts only, into --out")
     ] = None,
@@ -120,6 +152,7 @@ def score(
     ] = None,
 ) -> None:
     """Score predictions made elsewhere, whole or in shards."""
+    from harness.cli.gate import Gate
     from harness.cli.scoring import join as run_join
     from harness.cli.scoring import score as run
 
@@ -132,12 +165,15 @@ def score(
         raise typer.BadParameter("name a benchmark and a file of predictions, or --join DIR.")
     if shard is not None and out is None:
         raise typer.BadParameter("--shard needs --out DIR, the folder that all shards share.")
-    run(benchmark, predictions, overrides or [], out, allow_missing=allow_missing, part=shard)
+    if shard is not None and (fail_under is not None or junit is not None):
+        raise typer.BadParameter("--fail-under and --junit judge a whole run, not a shard.")
+    gate = Gate(fail_under, junit)
+    run(benchmark, predictions, overrides or [], out, allow_missing=allow_missing, part=shard, gate=gate)
 
 
-@app.command()
+@app.command(cls=Command)
 def verify(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Run folder or id")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Run folder or id", autocompletion=complete_run)],
     overrides: Annotated[
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Where its inputs lie now, such as benchmark.root=/data/spider"),
@@ -145,13 +181,16 @@ def verify(
     sample: Annotated[int, typer.Option("--sample", min=0, help="Verdicts that are given again")] = 100,
     seed: Annotated[int, typer.Option("--seed", help="Draws which ones")] = 0,
 ) -> None:
-    """Check a stored run: totals, digests of its inputs, and a sample of its verdicts; exit 1 where it differs."""
+    """Check that a stored run is what it says.
+
+    Totals, digests of its inputs, and a sample of its verdicts; exit 1 where one differs.
+    """
     from harness.cli.verifying import verify as run_verify
 
     raise typer.Exit(run_verify(run, overrides or [], sample, seed))
 
 
-@app.command()
+@app.command(cls=Command)
 def audit(benchmark: Benchmark, overrides: Overrides = None) -> None:
     """Check a benchmark's gold side before anybody is scored."""
     from harness.cli.scoring import audit as run
@@ -159,11 +198,17 @@ def audit(benchmark: Benchmark, overrides: Overrides = None) -> None:
     run(benchmark, overrides or [])
 
 
-@app.command()
+@app.command(cls=Command)
 def compare(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Run folders or ids, two or more")],
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN RUN...", help="Run folders or ids, two or more", autocompletion=complete_run),
+    ],
     rule: Annotated[
-        str, typer.Option("--rule", help="Judgement compared: default, suite, exact, bird ...")
+        str,
+        typer.Option(
+            "--rule", help="Judgement compared: default, suite, exact, bird ...", autocompletion=complete_rule
+        ),
     ] = "default",
     anyway: Annotated[bool, typer.Option("--anyway", help="Compare unlike runs all the same, marked")] = False,
 ) -> None:
@@ -173,7 +218,7 @@ def compare(
     run(runs, rule, anyway=anyway)
 
 
-@app.command()
+@app.command(cls=Command)
 def report(runs: Runs = None, out: Out = None) -> None:
     """Write the HTML page, the leaderboard and the hardware table."""
     from harness.cli.reading import report as run
@@ -181,20 +226,23 @@ def report(runs: Runs = None, out: Out = None) -> None:
     run(runs or [], out)
 
 
-@app.command("sql")
+@app.command("sql", cls=Command)
 def query(
     query: Annotated[str, typer.Argument(help="One SELECT; without it, the tables and columns are listed")] = "",
     runs: Annotated[
         list[str] | None, typer.Option("--runs", help="Folder of runs, may be repeated; default: all under reports/")
     ] = None,
 ) -> None:
-    """Ask all stored runs in SQL: tables runs, items, outcomes, checkpoints."""
+    """Ask all stored runs in SQL.
+
+    The tables are runs, items, outcomes and checkpoints; they can be read and nothing else can.
+    """
     from harness.cli.querying import sql as run
 
     run(query, runs or [])
 
 
-@app.command()
+@app.command(cls=Command)
 def bench(
     what: Annotated[str, typer.Argument(help="score, generate or train")],
     overrides: Overrides = None,
@@ -208,7 +256,7 @@ def bench(
     run(what, experiment, overrides or [])
 
 
-@app.command()
+@app.command(cls=Command)
 def merge(
     adapter: Annotated[Path, typer.Argument(help="Folder of the adapter")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the merged model")],
@@ -222,7 +270,7 @@ def merge(
     run(adapter, out, base)
 
 
-@app.command()
+@app.command(cls=Command)
 def ask(
     question: Annotated[str, typer.Argument(help="A question in plain words")],
     schema: Annotated[Path, typer.Option("--schema", help="CREATE TABLE text, a database file, or a benchmark")],

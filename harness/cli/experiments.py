@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness import units
-from harness.cli.output import console, emit, no_progress, progress, say
+from harness.cli.gate import OPEN, Gate
+from harness.cli.output import console, emit, progress, say
 from harness.cli.reading import write_report
 from harness.cli.scoring import accuracy
 from harness.config import Experiment, load_experiment
 from harness.evaluate.run import Evaluated, Evaluation, Hooks
 from harness.evaluate.training import train_experiment
-from harness.ranks import ranks
 from harness.report.terminal import result_table
 from harness.store import load_items
 
@@ -45,15 +44,10 @@ def train(path: Path, overrides: Sequence[str]) -> None:
     )
 
 
-def evaluate(path: Path, overrides: Sequence[str]) -> None:
-    """Evaluate the experiment's models, print one table, write the report page."""
+def evaluate(path: Path, overrides: Sequence[str], gate: Gate = OPEN) -> None:
+    """Evaluate the experiment's models, print one table, write the report page; MarkError by the gate."""
     experiment = load_experiment(path, overrides)
-    together = ranks(os.environ, experiment.model.device)
-    if not together.first:
-        for _ in Evaluation(experiment, Hooks(_unsaid, no_progress), together).all():
-            pass
-        return
-    evaluation = Evaluation(experiment, Hooks(say, progress), together)
+    evaluation = Evaluation(experiment, Hooks(say, progress))
     found: list[Evaluated] = []
     for evaluated in evaluation.all():
         found.append(evaluated)
@@ -61,11 +55,10 @@ def evaluate(path: Path, overrides: Sequence[str]) -> None:
     documents = [_document(evaluated) for evaluated in found]
     console().print(result_table(documents, experiment.name))
     _show(found, experiment.eval.show)
-    emit({"runs": documents, "report": _report(experiment, found)})
-
-
-def _unsaid(text: str) -> None:
-    """The first of several processes speaks for all."""
+    gate.write([evaluated.run for evaluated in found])
+    last = found[-1].run
+    emit({"runs": documents, "report": _report(experiment, found), **gate.facts(last.facts["totals"])})
+    gate.check(last.model, last.facts["totals"])
 
 
 def _document(evaluated: Evaluated) -> dict[str, Any]:
@@ -81,10 +74,17 @@ def _document(evaluated: Evaluated) -> dict[str, Any]:
         "ci_high": high,
         "exact_match": totals["exact_match"],
         "suite_accuracy": (totals["suite"] or {}).get("accuracy"),
+        "discriminating_accuracy": discriminating(totals).get("accuracy"),
+        "discriminating_share": discriminating(totals).get("share"),
         "outcomes": totals["outcomes"],
         "output_tokens_per_second": _rate(evaluated),
         "reused": evaluated.reused,
     }
+
+
+def discriminating(totals: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the totals say of the questions whose witnesses tell their golds from trivial queries."""
+    return (totals["suite"] or {}).get("discriminating") or {}
 
 
 def _rate(evaluated: Evaluated) -> float | None:

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
@@ -15,15 +16,40 @@ Tick = Callable[[int, int], None]
 """Called with (done, in all)."""
 
 
+@dataclass(slots=True)
+class Mode:
+    """How the command that is running speaks."""
+
+    quiet: bool = False
+    """Nothing for people."""
+    as_json: bool = False
+    """Nothing for people, and failures as JSON documents."""
+
+
+mode = Mode()
+"""Set by `harness.cli.status` before each command."""
+
+
 def console() -> Console:
-    """The terminal of people: stderr, as wide as it is, 160 where it is none."""
-    shown = Console(stderr=True, highlight=False, soft_wrap=True)
-    return shown if shown.is_terminal else Console(stderr=True, highlight=False, soft_wrap=True, width=160)
+    """The terminal of people: stderr, as wide as it is, 160 where it is none; silent in the quiet modes."""
+    silent = mode.quiet or mode.as_json
+    shown = Console(stderr=True, highlight=False, soft_wrap=True, quiet=silent)
+    if shown.is_terminal:
+        return shown
+    return Console(stderr=True, highlight=False, soft_wrap=True, width=160, quiet=silent)
 
 
 def say(text: str) -> None:
     """A line for people."""
     console().print(text, markup=False)
+
+
+def complain(text: str, kind: str) -> None:
+    """Why a command failed: a line on stderr in every mode but JSON, where it is the document."""
+    if mode.as_json:
+        emit({"error": text, "kind": kind})
+    else:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"harness: {text}", markup=False)
 
 
 def emit(document: Mapping[str, Any]) -> None:
