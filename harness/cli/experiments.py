@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness import units
 from harness.cli.gate import OPEN, Gate
-from harness.cli.output import console, emit, progress, say
+from harness.cli.output import console, emit, no_progress, progress, say
 from harness.cli.reading import write_report
 from harness.cli.scoring import accuracy
 from harness.config import Experiment, load_experiment
 from harness.evaluate.run import Evaluated, Evaluation, Hooks
 from harness.evaluate.training import train_experiment
+from harness.ranks import ranks
 from harness.report.terminal import result_table
 from harness.store import load_items
 
@@ -47,7 +49,12 @@ def train(path: Path, overrides: Sequence[str]) -> None:
 def evaluate(path: Path, overrides: Sequence[str], gate: Gate = OPEN) -> None:
     """Evaluate the experiment's models, print one table, write the report page; MarkError by the gate."""
     experiment = load_experiment(path, overrides)
-    evaluation = Evaluation(experiment, Hooks(say, progress))
+    together = ranks(os.environ, experiment.model.device)
+    if not together.first:
+        for _ in Evaluation(experiment, Hooks(_unsaid, no_progress), together).all():
+            pass
+        return
+    evaluation = Evaluation(experiment, Hooks(say, progress), together)
     found: list[Evaluated] = []
     for evaluated in evaluation.all():
         found.append(evaluated)
@@ -59,6 +66,10 @@ def evaluate(path: Path, overrides: Sequence[str], gate: Gate = OPEN) -> None:
     last = found[-1].run
     emit({"runs": documents, "report": _report(experiment, found), **gate.facts(last.facts["totals"])})
     gate.check(last.model, last.facts["totals"])
+
+
+def _unsaid(text: str) -> None:
+    """The first of several processes speaks for all."""
 
 
 def _document(evaluated: Evaluated) -> dict[str, Any]:
