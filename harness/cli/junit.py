@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as Tree
@@ -42,7 +43,8 @@ def write_junit(runs: Iterable[Run], path: Path, mark: float | None = None) -> N
     except OSError as error:
         raise StoreError(f"{path} cannot be written ({error.strerror or error}); name another file.") from None
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
 
 
 def xml_text(text: str, longest: int | None = None) -> str:
@@ -60,7 +62,8 @@ def _suite(run: Run, mark: float | None) -> Tree.Element:
         if totals.get(name) is not None:
             Tree.SubElement(properties, "property", name=name, value=str(totals[name]))
     seconds = 0.0
-    for row in load_items(run, _COLUMNS).to_pylist():
+    items = load_items(run)
+    for row in items.select([name for name in _COLUMNS if name in items.column_names]).to_pylist():
         seconds += row["execute_seconds"] or 0.0
         suite.append(_case(row, f"{benchmark}.{run.model}"))
     if mark is not None:
@@ -78,7 +81,7 @@ def _suite(run: Run, mark: float | None) -> Tree.Element:
 
 def _case(row: Mapping[str, Any], group: str) -> Tree.Element:
     question = " ".join(str(row["question"]).split())
-    sample = f" (answer {row['sample'] + 1})" if row["sample"] else ""
+    sample = f" (answer {row['sample'] + 1})" if row.get("sample") else ""
     case = Tree.Element(
         "testcase",
         classname=xml_text(f"{group}.{row['cluster']}"),
