@@ -8,14 +8,15 @@ import re
 import duckdb
 import numpy as np
 import pytest
-from made_runs import make_facts, make_items, make_training, write_run
+from made_runs import SPEED, TRAINING, make_facts, make_items, make_training, write_run
 from rich.console import Console
 
+from harness import units
 from harness.comparison import compare
 from harness.errors import HarnessError, StoreError
 from harness.records import Outcome
 from harness.report import items as packing
-from harness.report import report
+from harness.report import report, speed_charts, speed_tables
 from harness.report.data import OUTCOME_GROUPS, build
 from harness.report.items import LONGEST, item_payload
 from harness.report.leaderboard import write_leaderboard
@@ -244,6 +245,89 @@ def test_answers_made_elsewhere_are_not_credited_to_the_machine_that_scored_them
     assert run["machine"] == ""
     assert "Answered on" not in page.read_text(encoding="utf-8")
     assert "machine gpu" in page.read_text(encoding="utf-8"), "the provenance still says where it was scored"
+
+
+def _measured_run(folder, **timings):
+    phases = {"score": 1.0, "decode": 30.0, "load": 4.0, "benchmark": 0.5, "prefill": 2.0, "novel": 0.1, "duckdb": 9.0}
+    ceilings = {
+        "decode bandwidth": {"value": 8100.4, "unit": "tok/s", "share": 0.412},
+        "decode bandwidth (datasheet)": {"value": 9000.0, "unit": "tok/s", "share": 0.371},
+        "decode launches": {"value": 60_000.0, "unit": "tok/s", "share": 0.055},
+        "prefill compute (datasheet)": {"value": 500_000.0, "unit": "tok/s", "share": 0.21},
+    }
+    rates = {"decode_tokens_per_second": 3337.0, "correct_queries_per_second": 4.25, "joules_per_correct_query": 14.5}
+    speed = SPEED | {"first_token_seconds": {"p50": 0.021, "p99": 0.2}, "token_seconds": None, "launches_per_step": 1}
+    trained = TRAINING | {
+        "throughput": {"tokens_per_second": 37_300.0, "mfu_measured": 0.334, "phases": {"train": 200.0, "load": 9.0}}
+    }
+    found = {"phases": phases, "ceilings": ceilings, "rates": rates, "speed": speed, "binds": {"decode": "bandwidth"}}
+    facts = make_facts("fast", "checkpoint-9", training=trained, timings=found | timings)
+    return write_run(folder, facts, make_items(20, 0.5, 1))
+
+
+def _only_row(table):
+    (row,) = table.rows
+    return dict(zip(table.columns, (cell.text for cell in row), strict=True))
+
+
+def test_speed_says_what_binds_what_share_is_reached_and_what_a_right_answer_costs(tmp_path):
+    data = build([_measured_run(tmp_path)])
+    ceilings, machine = _only_row(speed_tables.ceilings(data)), _only_row(speed_tables.hardware(data))
+
+    assert ceilings["of bandwidth (MBU)"] == "41.2 % of 8 100 (37.1 %)"
+    assert ceilings["of compute (MFU)"] == "–"
+    assert ceilings["of launches"] == "5.5 % of 60 000"
+    assert ceilings["prefill MFU"] == "(21.0 %) of 500 000"
+    assert ceilings["training MFU"] == "33.4 %"
+    assert ceilings["decode is bound by"] == "bandwidth"
+    assert machine["correct queries"] == "4.25 /s"
+    assert machine["a correct query"] == "14.5 J"
+    assert _only_row(speed_tables.latency(data))["first token p99"] == "200 ms"
+
+
+def test_rates_that_a_run_did_not_record_follow_from_its_counts(tmp_path):
+    items = make_items(20, 0.5, 1)
+    facts = make_facts("old", "old", totals={"n": 20})
+    row = _only_row(speed_tables.hardware(build([write_run(tmp_path, facts, items)])))
+    hits = sum(item["execution_match"] for item in items)
+
+    assert row["correct queries"] == units.rate(hits / 8.2, "/s")
+    assert row["a correct query"] == units.quantity(3410 / hits, "J")
+    kept = make_facts("kept", "kept", timings={"speed": SPEED, "answers_kept": 3, "phases": {}})
+    row = _only_row(speed_tables.hardware(build([write_run(tmp_path, kept, items)])))
+    assert row["correct queries"] == "–", "answers of an earlier call were not made in these seconds"
+
+
+def test_phases_stand_in_the_order_they_happen_and_small_ones_share_a_colour(tmp_path):
+    many = {"benchmark", "prepare", "probe", "load", "quantise", "tokenise", "compile", "prefill", "decode", "duckdb"}
+    data = build([_measured_run(tmp_path)])
+
+    expected = ("model", "benchmark", "load", "prefill", "decode", "duckdb", "score", "novel", "all")
+    assert speed_tables.time_budget(data).columns == expected
+    assert _only_row(speed_tables.time_budget(data))["all"] == "46.6 s"
+    assert _only_row(speed_tables.training_budget(data)) == {
+        "model": "pocket",
+        "load": "9.00 s",
+        "train": "3 min 20 s",
+        "all": "3 min 29 s",
+    }
+    wide = build([_measured_run(tmp_path / "c", phases={name: 1.0 + len(name) for name in many})])
+    assert "other" in speed_charts.time_budget(wide)
+
+
+def test_every_machine_is_described_once_with_its_runs(tmp_path):
+    cpu = {"gpu": "", "cpu": "EPYC", "cpu_count": 8, "memory_bytes": 64 * 2**30, "throttle_reasons": ["sw_thermal"]}
+    runs = [write_run(tmp_path, make_facts(name, name), make_items(5, 0.5, 1)) for name in ("a", "b")]
+    alone = make_facts("c", "c", machine=cpu, training=None, timings=None)
+    runs.append(write_run(tmp_path, alone, make_items(5, 0.5, 1)))
+    table = speed_tables.machines(build(runs))
+
+    assert [(row[0].text, row[-1].text) for row in table.rows] == [
+        ("EPYC (8 cores)", "c (scored only)"),
+        ("NVIDIA H100 80GB HBM3", "a, b"),
+    ]
+    assert [cell.text for cell in table.rows[1]][1:4] == ["80.0 GiB", "700 W", "580.1"]
+    assert "sw thermal" in table.note
 
 
 def test_nothing_to_report_is_one_sentence(runs, tmp_path):

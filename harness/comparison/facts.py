@@ -11,17 +11,8 @@ from harness.records import Run
 _STEP = re.compile(r"(?:^|[-_/])(?:checkpoint|step)[-_](\d+)$")
 
 _PHASES = (
-    "prepare",
-    "merge",
-    "load",
-    "warm_up",
-    "compile",
-    "capture",
-    "prefill",
-    "decode",
-    "generate",
-    "score",
-    "store",
+    *("benchmark", "prepare", "merge", "probe", "load", "quantise", "tokenise", "compile", "capture", "prefill"),
+    *("decode", "generate", "train", "save", "duckdb", "score", "describe", "store"),
 )
 
 
@@ -116,14 +107,24 @@ def output_rate(run: Run) -> float | None:
 
 
 def phases(run: Run) -> dict[str, float]:
-    """Wall seconds by phase, in the order they happen; run.json itself keeps its keys sorted."""
-    found = section(run, "timings", "phases") or section(run, "phases")
+    """Wall seconds of the evaluation by phase, in the order they happen; run.json itself keeps its keys sorted."""
+    return _ordered(section(run, "timings", "phases") or section(run, "phases"))
+
+
+def training_phases(run: Run) -> dict[str, float]:
+    """Wall seconds of the training behind the model by phase; empty where not recorded."""
+    return _ordered(section(run, "training", "throughput", "phases"))
+
+
+def _ordered(found: Mapping[str, Any]) -> dict[str, float]:
     known = {str(name): float(value) for name, value in found.items() if isinstance(value, int | float)}
-    return {name: known[name] for name in sorted(known, key=lambda name: (_place(name), name))}
+    return {name: known[name] for name in sorted(known, key=phase_order)}
 
 
-def _place(phase: str) -> int:
-    return _PHASES.index(phase) if phase in _PHASES else len(_PHASES)
+def phase_order(phase: str) -> tuple[int, str]:
+    """Sort key that puts phases in the order they happen, unknown ones last."""
+    place = _PHASES.index(phase) if phase in _PHASES else len(_PHASES)
+    return place, phase
 
 
 def benchmark(run: Run) -> str:
@@ -141,3 +142,31 @@ def ceilings(run: Run) -> dict[str, Mapping[str, Any]]:
     """Name -> {value, unit, share} of the limits recorded with the run: bandwidth, compute, launches."""
     found = section(run, "timings", "ceilings") or section(run, "ceilings")
     return {str(name): fact for name, fact in found.items() if isinstance(fact, Mapping)}
+
+
+def binds(run: Run, phase: str) -> str:
+    """What limits a phase (`decode`, `prefill`): `bandwidth`, `compute`, `launches`; empty where unknown or nothing."""
+    return str(section(run, "timings", "binds").get(phase) or "")
+
+
+def rates(run: Run, hits: int | None = None) -> dict[str, float]:
+    """Rates of generation by name, as recorded; for runs that recorded none, those that counts and seconds give.
+
+    `hits`: answers that are right, for `correct_queries_per_second` and `joules_per_correct_query`.
+    """
+    stored = section(run, "timings", "rates")
+    found = {str(name): float(value) for name, value in stored.items() if isinstance(value, int | float)}
+    facts, asked = speed(run), section(run, "totals").get("n")
+    seconds, joules, output = (facts.get(name) for name in ("generate_seconds", "energy_joules", "output_tokens"))
+    parts = {
+        "output_tokens_per_second": (output, seconds),
+        "queries_per_second": (asked, seconds),
+        "correct_queries_per_second": (hits, seconds),
+        "joules_per_query": (joules, asked),
+        "joules_per_correct_query": (joules, hits),
+        "joules_per_output_token": (joules, output),
+    }
+    # answers kept from a killed call were not generated in these seconds
+    kept = section(run, "timings").get("answers_kept")
+    known = {} if kept else {name: a / b for name, (a, b) in parts.items() if a is not None and b}
+    return known | found

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Container, Mapping, Sequence
+
 from harness import units
 from harness.comparison import facts
 from harness.report.data import ReportData
-from harness.report.drawing import MUTED, colours, figure_of, name_rows, short
+from harness.report.drawing import MUTED, SERIES, colours, figure_of, name_rows, short
+from harness.report.speed_tables import trainings
 
 
 def frontier(data: ReportData) -> str:
@@ -51,21 +55,41 @@ def frontier(data: ReportData) -> str:
 
 
 def time_budget(data: ReportData) -> str:
-    """Wall time by phase, one stacked bar a run; empty where no phase was timed."""
-    rows = [row for row in data.rows if facts.phases(row.run)]
-    if not rows:
+    """Wall time of each evaluation by phase, one stacked bar a run; empty where no phase was timed."""
+    lines = [(row.label, facts.phases(row.run)) for row in data.rows if facts.phases(row.run)]
+    return _stacked("time", lines, "Wall time of each evaluation by phase, one bar a run")
+
+
+def training_budget(data: ReportData) -> str:
+    """Wall time of each training by phase, one stacked bar a training; empty where no phase was timed."""
+    return _stacked("training", trainings(data), "Wall time of each training by phase, one bar a training")
+
+
+def _stacked(name: str, lines: Sequence[tuple[str, Mapping[str, float]]], title: str) -> str:
+    if not lines:
         return ""
-    names = list(dict.fromkeys(name for row in rows for name in facts.phases(row.run)))
-    with figure_of("time", 6.8, 0.9 + 0.42 * len(rows)) as (figure, drawn):
+    totals: Counter[str] = Counter()
+    for _, spent in lines:
+        totals.update(spent)
+    # as many phases as there are colours; what is left of the smallest is one block
+    largest = {phase for phase, _ in totals.most_common(len(SERIES) - 1)}
+    phases = sorted(largest, key=facts.phase_order)
+    with figure_of(name, 6.8, 0.9 + 0.42 * len(lines)) as (figure, drawn):
         axes = figure.add_subplot()
-        left = [0.0] * len(rows)
-        for name, colour in zip(names, colours(), strict=False):
-            spent = [facts.phases(row.run).get(name, 0.0) for row in rows]
-            label = name.replace("_", " ")
-            axes.barh(range(len(rows)), spent, left=left, height=0.62, color=colour, label=label)
-            left = [x + seconds for x, seconds in zip(left, spent, strict=True)]
-        name_rows(axes, [row.label for row in rows])
+        left = [0.0] * len(lines)
+        for phase, colour in zip((*phases, "other"), SERIES, strict=False):
+            widths = [_seconds(spent, phase, largest) for _, spent in lines]
+            if any(widths):
+                axes.barh(range(len(left)), widths, left=left, height=0.62, color=colour, label=phase.replace("_", " "))
+                left = [x + width for x, width in zip(left, widths, strict=True)]
+        name_rows(axes, [label for label, _ in lines])
         axes.xaxis.set_major_formatter(lambda value, _: units.number(value))
         axes.set(xlabel="wall seconds")
-        axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=6, handlelength=1, columnspacing=1.2)
-    return drawn.text("Wall time by phase, one bar a run")
+        axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=8, handlelength=1, columnspacing=1.2)
+    return drawn.text(title)
+
+
+def _seconds(spent: Mapping[str, float], phase: str, largest: Container[str]) -> float:
+    if phase == "other":
+        return sum(seconds for name, seconds in spent.items() if name not in largest)
+    return spent.get(phase, 0.0)

@@ -1,7 +1,8 @@
-"""The tables of a report's speed: time by phase, speed by machine, ceilings."""
+"""The tables of a report's speed: time by phase, speed by machine, ceilings, latency, machines. Unknown is blank."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from harness import units
@@ -11,48 +12,109 @@ from harness.report.tables import Cell, Table, number
 
 
 def time_budget(data: ReportData) -> Table:
-    """Wall seconds by phase, and their sum."""
-    names = list(dict.fromkeys(name for row in data.rows for name in facts.phases(row.run)))
-    rows = []
-    for row in data.rows:
-        spent = facts.phases(row.run)
-        if spent:
-            cells = [number(units.duration(spent.get(name))) for name in names]
-            rows.append((Cell(row.label, kind="name"), *cells, number(units.duration(sum(spent.values())))))
+    """Wall seconds of each evaluation by phase, and their sum."""
+    return _phases([(row.label, facts.phases(row.run)) for row in data.rows])
+
+
+def training_budget(data: ReportData) -> Table:
+    """Wall seconds of each training by phase; one line a training, though several runs came of it."""
+    return _phases(trainings(data))
+
+
+def trainings(data: ReportData) -> list[tuple[str, dict[str, float]]]:
+    """(name, phases) of every training behind the runs, each once."""
+    found = {facts.training(row.run): row for row in data.rows if facts.training_phases(row.run)}
+    return [(facts.experiment(row.run) or row.label, facts.training_phases(row.run)) for row in found.values()]
+
+
+def _phases(lines: list[tuple[str, dict[str, float]]]) -> Table:
+    names = list(dict.fromkeys(name for _, spent in lines for name in spent))
+    names.sort(key=facts.phase_order)
+    rows = [
+        (
+            Cell(label, kind="name"),
+            *(number(units.duration(spent.get(name))) for name in names),
+            number(units.duration(sum(spent.values()))),
+        )
+        for label, spent in lines
+        if spent
+    ]
     return Table(("model", *(name.replace("_", " ") for name in names), "all"), tuple(rows))
 
 
 def hardware(data: ReportData) -> Table:
     """Speed by machine, never averaged over machines; every rate beside its memory and energy."""
-    columns = (
-        "machine",
-        "model",
-        "output",
-        "prompt + output",
-        "padding",
-        "peak memory",
-        "energy an answer",
-        "training",
-    )
+    columns = ("machine", "model", "output", "prompt + output", "padding", "queries", "correct queries", "a query")
     rows = []
     for row in sorted(data.rows, key=lambda row: facts.machine(row.run)):
-        speed = facts.speed(row.run)
-        trained = facts.section(row.run, "training")
+        speed, trained = facts.speed(row.run), facts.section(row.run, "training")
         if not (speed or trained) and not facts.machine(row.run):
             continue
+        rates = _rates(row)
         rows.append(
             (
                 Cell(facts.machine(row.run) or units.NONE, kind="name"),
                 Cell(row.label, kind="note"),
-                number(units.rate(facts.output_rate(row.run))),
+                number(units.rate(rates.get("output_tokens_per_second"))),
                 number(units.rate(_all_rate(speed))),
                 number(units.percent(_padding(speed))),
+                number(units.rate(rates.get("queries_per_second"), "/s")),
+                number(units.rate(rates.get("correct_queries_per_second"), "/s")),
+                number(units.quantity(rates.get("joules_per_query"), "J")),
+                number(units.quantity(rates.get("joules_per_correct_query"), "J")),
                 number(units.size(speed.get("peak_memory_bytes"))),
-                number(units.quantity(_each(speed.get("energy_joules"), row.n), "J")),
                 number(units.rate(trained.get("train_tokens_per_second"))),
             )
         )
-    return Table(columns, tuple(rows))
+    note = (
+        "Rates over the seconds of generation. Joules: the GPU's own counter over generation. Training: trained tokens."
+    )
+    return Table((*columns, "a correct query", "peak memory", "training"), tuple(rows), note)
+
+
+def ceilings(data: ReportData) -> Table:
+    """Each run's share of what its hardware could do, and what binds it; only runs that recorded ceilings."""
+    columns = ("model", "decode", "of bandwidth (MBU)", "of compute (MFU)", "of launches", "decode is bound by")
+    rows = []
+    for row in data.rows:
+        found, rates = facts.ceilings(row.run), _rates(row)
+        trained = facts.section(row.run, "training", "throughput")
+        shares = [trained.get(f"mfu_{peak}") for peak in ("measured", "datasheet")]
+        if not found and shares == [None, None]:
+            continue
+        rows.append(
+            (
+                Cell(row.label, kind="name"),
+                number(units.rate(rates.get("decode_tokens_per_second"))),
+                *(number(_ceiling(found, f"decode {name}")) for name in ("bandwidth", "compute", "launches")),
+                Cell(_bound(row, "decode") if found else units.NONE, kind="note"),
+                number(units.rate(rates.get("prompt_tokens_per_second"))),
+                number(_ceiling(found, "prefill compute")),
+                number(units.rate(trained.get("tokens_per_second"))),
+                number(_two(*shares)),
+            )
+        )
+    note = (
+        "Share reached of each ceiling, and the ceiling in tokens a second, by what this machine did at best in a "
+        "short probe; in brackets the share by its datasheet. Useful work only: padding and recomputation do not "
+        "count. Bound by: the ceiling most nearly reached, where one is reached to 40 %."
+    )
+    return Table((*columns, "prefill", "prefill MFU", "training", "training MFU"), tuple(rows), note)
+
+
+def latency(data: ReportData) -> Table:
+    """Seconds to the first token and between two, where the generator measured them."""
+    rows = []
+    for row in data.rows:
+        speed = facts.speed(row.run)
+        spans = [facts.section(row.run, "timings", "speed", name) for name in ("first_token_seconds", "token_seconds")]
+        if not any(spans):
+            continue
+        cells = [number(units.duration(span.get(part))) for span in spans for part in ("p50", "p90", "p99")]
+        launches = number(units.number(speed.get("launches_per_step")))
+        rows.append((Cell(row.label, kind="name"), *cells, number(units.count(speed.get("decode_steps"))), launches))
+    first, between = ([f"{name} {part}" for part in ("p50", "p90", "p99")] for name in ("first token", "next token"))
+    return Table(("model", *first, *between, "decode steps", "launches a step"), tuple(rows))
 
 
 def machines(data: ReportData) -> Table:
@@ -90,30 +152,35 @@ def _machine_facts(row: RunRow) -> tuple[str, ...]:
     )
 
 
-def ceilings(data: ReportData) -> Table:
-    """Each run's share of what its hardware could do, where ceilings were recorded with it."""
-    rows = []
-    for row in data.rows:
-        for name, fact in sorted(facts.ceilings(row.run).items()):
-            value, unit = fact.get("value"), str(fact.get("unit") or "")
-            cells = (
-                number(units.rate(value, unit) if value is not None else units.NONE),
-                number(units.percent(fact.get("share"))),
-            )
-            rows.append((Cell(row.label, kind="name"), Cell(name.replace("_", " "), kind="note"), *cells))
-    return Table(("model", "ceiling", "at most", "reached"), tuple(rows))
+def _rates(row: RunRow) -> Mapping[str, float]:
+    return facts.rates(row.run, row.headline.hits if row.headline else None)
 
 
-def _all_rate(speed: Any) -> float | None:
+def _ceiling(found: Mapping[str, Mapping[str, Any]], name: str) -> str:
+    """`41.2 % of 8 100 (36.0 %)`: the share by measured peaks, its ceiling, the share by the datasheet."""
+    measured, sheet = found.get(name, {}), found.get(f"{name} (datasheet)", {})
+    text = _two(measured.get("share"), sheet.get("share"))
+    most = measured.get("value") if measured.get("share") is not None else sheet.get("value")
+    share, bracket, rest = text.partition(" (")
+    return f"{share} of {units.count(most)}{bracket}{rest}" if most is not None and text != units.NONE else text
+
+
+def _two(measured: float | None, sheet: float | None) -> str:
+    if measured is None:
+        return units.NONE if sheet is None else f"({units.percent(sheet)})"
+    return units.percent(measured) if sheet is None else f"{units.percent(measured)} ({units.percent(sheet)})"
+
+
+def _bound(row: RunRow, phase: str) -> str:
+    return facts.binds(row.run, phase) or "nothing here: the host, or too little work"
+
+
+def _all_rate(speed: Mapping[str, Any]) -> float | None:
     tokens = (speed.get("prompt_tokens") or 0) + (speed.get("output_tokens") or 0)
     seconds = speed.get("generate_seconds")
     return tokens / seconds if tokens and seconds else None
 
 
-def _padding(speed: Any) -> float | None:
+def _padding(speed: Mapping[str, Any]) -> float | None:
     padded, prompt = speed.get("padded_tokens"), speed.get("prompt_tokens")
     return padded / (padded + prompt) if padded is not None and prompt else None
-
-
-def _each(total: float | None, n: int) -> float | None:
-    return total / n if total and n else None
