@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
+import torch
 from tiny_model import build
 
+from harness.errors import ConfigError, DeviceError
+from harness.model.load import load_base
 from harness.model.settings import ModelSettings
-from harness.trainer import assemble
+from harness.throughput import cost
+from harness.trainer import assemble, auto
+from harness.trainer.attention import packed_attention
 from harness.trainer.settings import Example, TrainSettings
 from harness.trainer.train import train
 
@@ -20,7 +26,7 @@ EXAMPLES = [
     for n in range(40)
 ]
 GUIDE = TrainSettings(
-    packing="bfd", max_length=160, max_steps=3, logging_steps=1, lora_dropout=0.0, save_each_epoch=False, report_to=()
+    packing="bfd", max_length=160, max_steps=2, logging_steps=1, lora_dropout=0.0, save_each_epoch=False, report_to=()
 )
 """Batch 1 x 4 with checkpointing, as the guide writes it; dropout off, for it is drawn anew at each micro-step."""
 FAST = {"batch_size": 4, "accumulation": 1, "gradient_checkpointing": False, "dequantize_base": True}
@@ -49,16 +55,12 @@ def guide(base, tmp_path_factory):
     [
         ({"batch_size": 4, "accumulation": 1}, "bfd"),
         ({"batch_size": 2, "accumulation": 2, "gradient_checkpointing": False}, "bfd"),
-        ({"attention": "packed"}, "bfd"),
-        (FAST | {"attention": "packed"}, "bfd"),
         (FAST | {"attention": "packed", "device_metrics": True}, "bfd"),
         (FAST | {"attention": "packed", "fixed_length": True}, "bfd"),
         (FAST | {"attention": "packed", "fixed_length": True, "lora_kernel": "fused", "loss_columns": 64}, "bfd"),
-        (FAST | {"attention": "packed", "fixed_length": True, "compile_layers": True}, "bfd"),
         (FAST | {"attention": "packed", "fixed_length": True, "compile_layers": True, "lora_kernel": "fused"}, "bfd"),
         (FAST | {"attention": "packed", "fixed_length": True}, "wrapped"),
         (FAST | {"attention": "packed", "device_metrics": True}, "none"),
-        (FAST | {"attention": "packed", "fixed_length": True}, "none"),
         (FAST | {"device_metrics": True}, "none"),
     ],
     ids=str,
@@ -71,3 +73,123 @@ def test_a_rung_has_the_losses_and_gradients_of_the_guide(guide, base, tmp_path,
     for ours, theirs in zip(found, wanted, strict=True):
         assert ours == pytest.approx(theirs, rel=2e-5)
     assert (result.trained_tokens, result.loss_tokens) == (told.trained_tokens, told.loss_tokens)
+
+
+def test_counts_kept_on_the_device_are_those_of_trl(base, tmp_path):
+    names = ("loss", "mean_token_accuracy", "epoch")
+    one = replace(GUIDE, attention="packed", gradient_checkpointing=False)
+    trl, ours = (
+        train(EXAMPLES, base, replace(one, device_metrics=lean), tmp_path / str(lean)) for lean in (False, True)
+    )
+    for a, b in zip(trl.losses, ours.losses, strict=True):
+        assert [a[name] for name in names] == pytest.approx([b[name] for name in names], rel=1e-5)
+    assert trl.trained_tokens == ours.trained_tokens > 0
+
+
+@pytest.mark.parametrize("packing", ["bfd", "none"])
+def test_a_last_batch_that_is_not_full_trains_the_same_at_fixed_length(base, tmp_path, packing):
+    settings = replace(
+        GUIDE,
+        packing=packing,
+        max_steps=0,
+        epochs=1,
+        batch_size=3,
+        accumulation=2,
+        attention="packed",
+        gradient_checkpointing=False,
+    )
+    plain = train(EXAMPLES, base, settings, tmp_path / "plain")
+    fixed = train(EXAMPLES, base, replace(settings, fixed_length=True), tmp_path / "fixed")
+    assert [entry["grad_norm"] for entry in fixed.losses] == pytest.approx(
+        [entry["grad_norm"] for entry in plain.losses], rel=2e-5
+    )
+    assert fixed.trained_tokens == plain.trained_tokens
+    positions = fixed.trained_tokens + fixed.padded_tokens
+    assert positions % (3 * GUIDE.max_length) == 0
+    assert fixed.padded_tokens > 0
+
+
+def _attended_alone(query, key, value, lengths, window):
+    """Each document by itself, with a mask written out."""
+    parts = []
+    for start, length in zip([0, *torch.tensor(lengths).cumsum(0).tolist()], lengths, strict=False):
+        q, k, v = (part[:, :, start : start + length] for part in (query, key, value))
+        at = torch.arange(length)
+        behind = at[:, None] - at[None, :]
+        scores = (q @ k.repeat_interleave(2, 1).transpose(-1, -2)) * 0.25
+        scores = scores.masked_fill((behind < 0) | (behind >= window), float("-inf"))
+        parts.append((scores.softmax(-1) @ v.repeat_interleave(2, 1)).transpose(1, 2))
+    return torch.cat(parts, dim=1)
+
+
+@pytest.mark.parametrize("window", [None, 64, 5])
+def test_documents_of_a_pack_attend_to_themselves_alone(window):
+    torch.manual_seed(0)
+    lengths = [7, 1, 12, 4]
+    query, key, value = (torch.randn(1, heads, sum(lengths), 16) for heads in (4, 2, 2))
+    starts = torch.tensor([0, *lengths, 0]).cumsum(0).to(torch.int32)  # the last one holds nothing, as when filled up
+    ours, _ = packed_attention(
+        None, query, key, value, scaling=0.25, sliding_window=window, cu_seq_lens_q=starts, max_length_q=12
+    )
+    assert torch.allclose(ours, _attended_alone(query, key, value, lengths, window or 99), atol=1e-5)
+    rows, _ = packed_attention(None, query, key, value, scaling=0.25, sliding_window=window)
+    assert torch.allclose(rows, _attended_alone(query, key, value, [24], window or 99), atol=1e-5)
+
+
+def test_auto_trains_the_same_and_says_what_it_chose(guide, base, tmp_path):
+    told = []
+    result = train(EXAMPLES, base, replace(GUIDE, rungs="auto"), tmp_path / "a", say=told.append)
+    wanted = [number for entry in guide["bfd"][1] for number in entry]
+    found = [number for entry in result.losses for number in (entry["loss"], entry["grad_norm"])]
+    assert found == pytest.approx(wanted, rel=2e-5)
+    assert told == [result.facts["rungs"]]
+    assert "batch_size=4, accumulation=1" in told[0]
+    assert "gradient_checkpointing=false" in told[0]
+    again = train(EXAMPLES, base, replace(GUIDE, attention="packed"), tmp_path / "a")
+    assert again.reused  # how fast it was made does not make an adapter another one
+
+
+@pytest.mark.parametrize(
+    ("free", "expected"),
+    [
+        (80, {"batch_size": 4, "cuda_graph": True, "gradient_checkpointing": False, "dequantize_base": True}),
+        (14, {"batch_size": 2, "accumulation": 2, "cuda_graph": True, "gradient_checkpointing": False}),
+        (11, {"gradient_checkpointing": True, "cuda_graph": False, "dequantize_base": True}),
+        (1, {"gradient_checkpointing": True, "batch_size": 1, "attention": "model"}),
+    ],
+)
+def test_auto_takes_less_where_less_memory_is_free(base, monkeypatch, free, expected):
+    loaded = load_base(base)
+    shape = cost.ModelShape(1152, 26, 4, 1, 256, 6912, 262144)
+    on_gpu = SimpleNamespace(
+        model=loaded.model, facts=dict(loaded.facts) | {"compute_dtype": "bf16"}, device=torch.device("cuda")
+    )
+    monkeypatch.setattr(auto, "shape_of", lambda config: shape)
+    monkeypatch.setattr(auto, "_free_bytes", lambda device: free * 2**30)
+    chosen, words = auto.resolve(replace(TrainSettings(), rungs="auto", ensure_weight_tying=False), on_gpu, 1e7)
+    assert {name: getattr(chosen, name) for name in expected} == expected
+    assert f"{free:.1f} GiB free" in words
+    assert chosen.batch_size * chosen.accumulation == 4
+
+
+def test_what_a_graph_needs_is_told(base, tmp_path):
+    fixed = replace(GUIDE, cuda_graph=True, fixed_length=True, attention="packed", gradient_checkpointing=False)
+    with pytest.raises(DeviceError, match=r"set train\.cuda_graph=false"):
+        train(EXAMPLES, base, fixed, tmp_path / "a")
+    loaded = load_base(base)
+    on_gpu = SimpleNamespace(facts=loaded.facts, device=torch.device("cuda"))
+    with pytest.raises(ConfigError, match=r"train\.fixed_length=true"):
+        assemble.check_speed(replace(fixed, fixed_length=False), on_gpu)
+    with pytest.raises(ConfigError, match="dequantize_base=true"):
+        train(EXAMPLES, base, replace(GUIDE, lora_kernel="fused"), tmp_path / "b")
+
+
+def test_a_training_records_what_its_speed_is_worth(guide, base):
+    facts = guide["bfd"][0].facts["throughput"]
+    shape = cost.shape_of(load_base(base).model.config)
+    assert facts["tokens_per_second"] == pytest.approx(facts["trained_tokens"] / facts["step_seconds"])
+    assert facts["flops_per_token"] > 4 * shape.linear_parameters + 6 * shape.head_parameters
+    assert 0 < facts["mfu_measured"] < 1
+    assert facts["mfu_datasheet"] is None  # a CPU is in no datasheet
+    assert facts["joules"] is None
+    assert set(facts["phases"]) >= {"load", "tokenise", "prepare", "train"}

@@ -36,5 +36,6 @@ def train_experiment(experiment: Experiment, *, say: Callable[[str], None], tick
         train_settings(experiment.train),
         Path(experiment.adapter_folder),
         data=data_facts(benchmark, "train", benchmarks.split_digest(items)),
+        say=say,
         progress=None if tick is None else lambda done, total, words: tick(done, total),
     )

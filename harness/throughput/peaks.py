@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 TERA = 1e12
+PROBE_SECONDS = 2.0
+CPU_PROBE_SECONDS = 0.3
+"""A CPU has no clock to raise first, and nobody should wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,21 @@ GeForce with fp32 accumulation. A device that is not here has no datasheet peak:
 def datasheet(gpu: str) -> Peaks:
     """Return what the datasheet of the GPU of this NVML name says; blanks for an unknown one."""
     return DATASHEET.get(gpu, Peaks())
+
+
+@functools.cache
+def measured(kind: str) -> Peaks:
+    """Return the peaks of this process's device of a kind (`cuda`, `cpu`), probed once; blanks where memory is full."""
+    import torch
+
+    device = torch.device("cuda", torch.cuda.current_device()) if kind == "cuda" else torch.device(kind)
+    try:
+        return probe(device, PROBE_SECONDS if kind == "cuda" else CPU_PROBE_SECONDS)
+    except torch.OutOfMemoryError:
+        return Peaks()
+    finally:
+        if kind == "cuda":
+            torch.cuda.empty_cache()
 
 
 def probe(device: Any, seconds: float = 2.0) -> Peaks:

@@ -98,4 +98,4 @@ def _collator(trainer: CountingTrainer, settings: TrainSettings, pad_id: int) ->
     elif settings.fixed_length:
         row_length = settings.max_length
     inner: Any = trainer.data_collator
-    return LeanCollator(inner, pad_id, shape, row_length, portions=settings.cuda_graph)
+    return LeanCollator(inner, pad_id, shape, row_length, settings.batch_size, portions=settings.cuda_graph)

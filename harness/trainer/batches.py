@@ -41,7 +41,7 @@ class LeanCollator:
     `loss_index` [places] are positions (of the flattened batch) whose next token is learned, `loss_targets` [places]
     these tokens, `loss_weight` [places] 1, or 0 at places that are filled up; `real_tokens` [1] counts input tokens
     without padding. With a `shape`, one flattened row is padded to it by documents of padding, `cu_seq_lens` by
-    documents of no length; without packing (`rows`), rows are padded to `row_length`.
+    documents of no length; where rows are not flattened, there are made to be `rows` of them, `row_length` long.
     """
 
     def __init__(
@@ -50,12 +50,14 @@ class LeanCollator:
         pad_id: int,
         shape: Shape | None = None,
         row_length: int = 0,
+        rows: int = 0,
         portions: bool = False,
     ) -> None:
         self.inner = inner
         self.pad_id = pad_id
         self.shape = shape
         self.row_length = row_length
+        self.rows = rows
         self.portions = portions
 
     def __call__(self, examples: list[Mapping[str, Any]]) -> Batch:
@@ -66,9 +68,10 @@ class LeanCollator:
         if self.shape is not None and "cu_seq_lens_q" in batch:
             batch = _fill(batch, self.shape, self.pad_id)
         elif self.row_length:
-            more = self.row_length - batch["input_ids"].shape[1]
-            batch["input_ids"] = torch.nn.functional.pad(batch["input_ids"], (0, more), value=self.pad_id)
-            batch["labels"] = torch.nn.functional.pad(batch["labels"], (0, more), value=IGNORED)
+            rows, length = batch["input_ids"].shape
+            more = (0, self.row_length - length, 0, max(0, self.rows - rows))
+            batch["input_ids"] = torch.nn.functional.pad(batch["input_ids"], more, value=self.pad_id)
+            batch["labels"] = torch.nn.functional.pad(batch["labels"], more, value=IGNORED)
         return batch | _loss_places(batch["labels"], self.portions) | {"real_tokens": torch.tensor([real])}
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model
+from transformers.integrations import INTEGRATION_TO_CALLBACK
 from trl.trainer.sft_config import SFTConfig
 
 from harness.errors import ConfigError
@@ -65,12 +67,28 @@ def sft_config(settings: TrainSettings, loaded: Loaded, out: Path) -> SFTConfig:
             save_strategy="epoch" if settings.save_each_epoch else "no",
             logging_steps=settings.logging_steps,
             logging_nan_inf_filter=False,
-            report_to=list(settings.report_to) or "none",
+            report_to=trackers(settings.report_to),
             seed=settings.seed,
             disable_tqdm=True,
             dataloader_pin_memory=on_gpu,
             accelerator_config={"non_blocking": True} if on_gpu and settings.lean else None,
         )
+
+
+def trackers(names: Sequence[str]) -> list[str] | str:
+    """Return transformers' `report_to`; ConfigError where a tracker is unknown to it, or not installed."""
+    for name in names:
+        tracker = INTEGRATION_TO_CALLBACK.get(name)
+        if tracker is None and name not in ("all", "none"):
+            known = ", ".join(sorted(INTEGRATION_TO_CALLBACK))
+            raise ConfigError(f"train.report_to names {name!r}, which transformers does not know; it knows {known}.")
+        try:
+            if tracker is not None:
+                tracker()
+        except (RuntimeError, ImportError) as error:
+            reason = str(error).strip().splitlines()[0].rstrip(".")
+            raise ConfigError(f"train.report_to names {name}: {reason}; install it, or leave it out.") from error
+    return list(names) or "none"
 
 
 def prepare_model(loaded: Loaded, settings: TrainSettings) -> Any:

@@ -9,7 +9,7 @@ import importlib.metadata
 import json
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,17 @@ import torch
 from harness.errors import DeviceError, HarnessError, StoreError
 from harness.model.dtypes import quiet
 from harness.model.files import digest, file_digest
-from harness.model.load import Loaded, load_base
+from harness.model.load import Loaded, load_base, pick_device
 from harness.model.settings import ModelSettings
 from harness.model.source import is_hub_id, locate_base
-from harness.throughput import clock, peak_memory, reset_peak_memory
+from harness.throughput import timed
+from harness.throughput.budget import Phases
+from harness.throughput.peaks import Peaks, measured
 from harness.trainer.assemble import build_trainer
+from harness.trainer.auto import resolve
 from harness.trainer.card import write_card, write_checkpoint_card
 from harness.trainer.hub import push
+from harness.trainer.speed import throughput_facts
 from harness.trainer.recipe import prepare_model, trainable_facts
 from harness.trainer.result import (
     CHECKPOINTS,
@@ -38,7 +42,7 @@ from harness.trainer.result import (
     record_of,
     write_record,
 )
-from harness.trainer.rows import data_digest, encode_rows
+from harness.trainer.rows import Rows, data_digest, encode_rows
 from harness.trainer.session import CountingTrainer, InterruptAfterStep, Progress, Watch
 from harness.trainer.settings import Example, TrainSettings
 
@@ -66,6 +70,7 @@ def train(
     *,
     data: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> TrainResult:
     """Train an adapter into `out` and return what came of it; `data` says on its card where the examples are from.
 
@@ -80,47 +85,66 @@ def train(
         return done
     write_record(out, {"status": "running", **identity})
     with _explained(settings, out), quiet(), _hushed():
-        return _train(examples, load_base(model), settings, out, {**identity, "data": dict(data or {})}, progress)
+        phases = Phases()
+        with phases("probe"):
+            peaks = measured(pick_device(model.device).type)
+        with phases("load"):
+            loaded = load_base(model)
+        with phases("tokenise"):
+            rows = encode_rows(examples, loaded.tokenizer, settings)
+        passes = settings.max_steps * settings.batch_size * settings.accumulation * settings.max_length
+        settings, chosen = resolve(settings, loaded, passes or rows.tokens * settings.epochs)
+        if chosen and say is not None:
+            say(chosen)
+        identity = {**identity, "data": dict(data or {}), "rungs": chosen or "written"}
+        return _train(rows, loaded, settings, out, identity, progress, phases, peaks)
 
 
 def _train(
-    examples: Sequence[Example],
+    rows: Rows,
     loaded: Loaded,
     settings: TrainSettings,
     out: Path,
     identity: Mapping[str, Any],
     progress: Progress | None,
+    phases: Phases,
+    peaks: Peaks,
 ) -> TrainResult:
-    rows = encode_rows(examples, loaded.tokenizer, settings)
     facts = {**identity, "model": dict(loaded.facts), "rows": len(rows.input_ids), "row_tokens": rows.tokens}
     facts["versions"] = {name: importlib.metadata.version(name) for name in ("torch", "transformers", "trl", "peft")}
-    model = prepare_model(loaded, settings)
-    facts.update(trainable_facts(model))
-    facts = json.loads(json.dumps(facts))  # what is read back later is then equal to it
-    watch = Watch(settings, facts, progress)
-    trainer = build_trainer(model, loaded, rows, settings, out, [watch])
-    last = _last_checkpoint(out)
-    reset_peak_memory(loaded.device)
-    start = clock(loaded.device)
-    with InterruptAfterStep(watch):
+    with phases("prepare"):
+        model = prepare_model(loaded, settings)
+        facts.update(trainable_facts(model))
+        facts = json.loads(json.dumps(facts))  # what is read back later is then equal to it
+        watch = Watch(settings, facts, progress)
+        trainer = build_trainer(model, loaded, rows, settings, out, [watch])
+        last = _last_checkpoint(out)
+    with InterruptAfterStep(watch), phases("train"), timed(loaded.device) as region:
         trainer.train(resume_from_checkpoint=str(last.path) if last else None)
-    seconds = clock(loaded.device) - start
     if watch.interrupted:
         raise KeyboardInterrupt
+    phases.split("train", {"save": trainer.saving_seconds})
+    counted: dict[str, Any] = {
+        "trained_tokens": trainer.trained_tokens,
+        "padded_tokens": trainer.padded_tokens,
+        "step_seconds": region.seconds - trainer.saving_seconds,
+        "peak_memory_bytes": region.peak_memory_bytes,
+    }
+    speed = throughput_facts(loaded, rows, settings, peaks, counted, region.joules, phases.seconds)
     result = TrainResult(
         adapter=out,
         checkpoints=(),
         loss=watch.losses[-1]["loss"] if watch.losses else None,
         losses=tuple(watch.losses),
         steps=trainer.state.global_step,
-        seconds=seconds,
-        step_seconds=seconds - trainer.saving_seconds,
-        trained_tokens=trainer.trained_tokens,
+        seconds=region.seconds,
+        step_seconds=counted["step_seconds"],
+        trained_tokens=counted["trained_tokens"],
         loss_tokens=trainer.loss_tokens,
-        peak_memory_bytes=peak_memory(loaded.device),
+        peak_memory_bytes=region.peak_memory_bytes,
         resumed_from=last.step if last else 0,
         over_long={"rows": rows.over_long, "dropped": rows.dropped, "truncated": rows.over_long - rows.dropped},
-        facts={**facts, "padded_tokens": trainer.padded_tokens},
+        facts={**facts, "padded_tokens": counted["padded_tokens"], "throughput": speed},
     )
     return _finish(trainer, result, settings)
 
