@@ -17,7 +17,7 @@ ROWS = [
     {"id": 2, "sql_prompt": "How many?", "sql_context": SCRIPT, "sql": "SELECT count(*) FROM t"},
     {"id": 3, "sql_prompt": "All c?", "sql_context": SCRIPT, "sql": "SELECT c FROM t"},
 ]
-QUIET = ["score.workers=1", "score.cache_dir="]
+QUIET = ["score.workers=1", "score.cache_dir=", "score.suite=false"]
 
 
 def lines(path: Path, rows: list[dict]) -> str:

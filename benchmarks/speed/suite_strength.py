@@ -13,13 +13,11 @@ import time
 from collections import Counter
 
 from benchmarks.speed.suite_items import SuiteItem, items
-from harness.suite.distill import build_suite, told_by_more
+from harness.suite.distill import LARGER, build_suite, told_by_more
 from harness.suite.execute import Alarm, DuckDBExecutor, StatementError
 from harness.suite.judge import Judge
 from harness.suite.neighbours import neighbours, parse
 from harness.suite.record import Suite, SuiteSettings
-
-LARGER = SuiteSettings(candidates=200, patience=200, seed=1)
 
 
 def main() -> None:

@@ -14,15 +14,28 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from harness.scoring.audit_items import FINDINGS, Audit, audit
+    from harness.scoring.audit_strength import SuiteAudit, audit_suites
     from harness.scoring.score_items import score, score_with, verdict_of
     from harness.scoring.settings import ScoreSettings
 
-__all__ = ["FINDINGS", "Audit", "ScoreSettings", "audit", "score", "score_with", "verdict_of"]
+__all__ = [
+    "FINDINGS",
+    "Audit",
+    "ScoreSettings",
+    "SuiteAudit",
+    "audit",
+    "audit_suites",
+    "score",
+    "score_with",
+    "verdict_of",
+]
 
 _HOMES = {
     "FINDINGS": "audit_items",
     "Audit": "audit_items",
     "audit": "audit_items",
+    "SuiteAudit": "audit_strength",
+    "audit_suites": "audit_strength",
     "score": "score_items",
     "score_with": "score_items",
     "verdict_of": "score_items",

@@ -21,6 +21,8 @@ from harness.suite.vacuity import trivial_queries
 
 Source = str | Schema | Callable[[], duckdb.DuckDBPyConnection]
 """A DuckDB script, a schema read before, or what opens a connection that holds the tables and shipped rows."""
+LARGER = SuiteSettings(candidates=200, patience=200, seed=1)
+"""The search that a suite's strength is measured against."""
 Opener = Callable[[str, float], AbstractContextManager[Executor]]
 """(script, deadline in seconds) -> a place to run statements in."""
 
