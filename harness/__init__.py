@@ -6,25 +6,20 @@ The public names are loaded when they are first used: `score`, `audit`, `compare
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.public import audit, compare, load_run, score
 
 __version__ = "0.1.0"
-
-_PUBLIC = {
-    "audit": ("harness.scoring", "audit"),
-    "compare": ("harness.comparison", "compare"),
-    "load_run": ("harness.store", "find_run"),
-    "score": ("harness.scoring", "score"),
-}
-__all__ = ["__version__", *_PUBLIC]
+__all__ = ["__version__", "audit", "compare", "load_run", "score"]
 
 
 def __getattr__(name: str) -> Any:
     """Load a public name from its room."""
-    if name not in _PUBLIC:
+    if name not in __all__:
         raise AttributeError(f"module 'harness' has no attribute {name!r}")
-    room, attribute = _PUBLIC[name]
-    return getattr(importlib.import_module(room), attribute)
+    return getattr(importlib.import_module("harness.public"), name)
 
 
 def __dir__() -> list[str]:
