@@ -301,6 +301,8 @@ def test_a_saved_merge_reloads_as_what_was_merged(base, adapter, tmp_path, base_
     record = json.loads((done.out / "harness.json").read_text())
     assert record["base_precision"] == base_precision
     assert again.tokenizer.chat_template
+    ends = json.loads((done.out / "generation_config.json").read_text())["eos_token_id"]
+    assert again.tokenizer.convert_ids_to_tokens(ends) == ["<eos>", "<end_of_turn>"], "servers stop by this file"
     assert [file.name for file in tmp_path.iterdir()] == ["merged"]
     with pytest.raises(ModelError, match="is there already"):
         merge(adapter, tmp_path / "merged", base_precision, settings=ModelSettings(str(base), device="cpu"))

@@ -17,6 +17,7 @@ import torch
 from peft import PeftModel
 
 from harness.errors import DeviceError, ModelError
+from harness.model.chat import stop_ids
 from harness.model.dtypes import DTYPES, name_of, quiet
 from harness.model.files import check_weights, digest, read_json
 from harness.model.load import Loaded, is_tied, load_base
@@ -122,6 +123,9 @@ def merge(
     base = dataclasses.replace(base, precision=precision)  # type: ignore[arg-type]
     merged = load_adapter(load_base(base), adapter, "merged")
     merged.model.to(DTYPES[stored])
+    # a server ends an answer only where the model's own folder says so
+    ends = stop_ids(merged.tokenizer, merged.model.generation_config)
+    merged.model.generation_config.eos_token_id = list(ends)
     facts = {**merged.facts, "base_precision": base_precision, "saved_dtype": stored, "adapter": adapter.name}
     facts["training"] = {key: value for key, value in _record(adapter).items() if key in _OF_TRAINING}
     _save(merged, out, facts, max_shard_size)
