@@ -40,7 +40,11 @@ def decode_attention(
     scale: float,
     window: int,
 ) -> Tensor:
-    """Return what `kernels.decode_attention` returns, in plain torch: the reference, and the way without a GPU."""
+    """Return attention's output [rows, heads * head_dim] for one new token a row, in plain torch for want of a GPU.
+
+    q [rows, heads, head_dim], k and v [rows, kv_heads, head_dim] go in normed and rotated, and k and v into the cache:
+    keys and values [slots, positions, kv_heads, head_dim]; lengths [rows] positions already there, slots [rows] where.
+    """
     rows, heads, size = q.shape
     group = heads // k.shape[1]
     keys[slots, lengths] = k

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch.nn import functional
 
 from harness.generate.engine import attention
 from harness.generate.engine.pieces import Pieces
 from harness.generate.engine.shape import Shape, decoder_of
-from harness.generate.engine.weights import Weights, refill, take_weights
+from harness.generate.engine.weights import LayerWeights, Weights, refill, take_weights
 
 Tensor = torch.Tensor
 _WARM = 2
@@ -109,7 +110,7 @@ class Decoder:
             if number == shape.layers - 1:  # past the last keys and values only the last token matters
                 stream, attended = stream[last], attended[last]
             stream, normed = self._prompt_pieces.settle(stream, attended, layer, self._norm_after(number))
-        self._begin(places, self._prompt_pieces.choose(normed, self.weights.head), lengths, limits)
+        self._begin(places, self._chosen(self._prompt_pieces, normed), lengths, limits)
         return rows * width - sum(lengths)
 
     def step(self, slots: Sequence[int], steps: int) -> None:
@@ -169,19 +170,53 @@ class Decoder:
 
     @torch.no_grad()
     def _one_step(self, slots: Tensor) -> None:
-        shape, state, weights = self.shape, self._state, self.weights
+        state, weights = self._state, self.weights
         pieces = self._single_pieces if slots.shape[0] == 1 else self._step_pieces
-        attend = _kernel() if self.cuda else attention.decode_attention
         done = state.done[slots]
         length = state.length[slots].masked_fill(done, 0)  # a finished row reads nothing
         stream, normed = pieces.enter(state.token[slots], weights)
-        turns = {kind: (cos[length], sin[length]) for kind, (cos, sin) in self._tables.items()}
+        attend = self._attend_on_cuda if self.cuda else self._attend_anywhere
         for number, layer in enumerate(weights.layers):
-            q, k, v = pieces.ask(normed, layer, *turns[shape.kinds[number]])
-            keys, values = self._keys[number], self._values[number]
-            attended = attend(q, k, v, keys, values, length, slots, shape.scale, shape.windows[number])
+            attended = attend(pieces, number, layer, normed, length, slots)
             stream, normed = pieces.settle(stream, attended, layer, self._norm_after(number))
-        self._advance(slots, done, pieces.choose(normed, weights.head))
+        self._advance(slots, done, self._chosen(pieces, normed))
+
+    def _attend_on_cuda(
+        self, pieces: Pieces, number: int, layer: LayerWeights, normed: Tensor, length: Tensor, slots: Tensor
+    ) -> Tensor:
+        from harness.generate.engine import kernels  # Triton is there where CUDA is
+
+        shape = self.shape
+        return kernels.attend(
+            pieces.project(normed, layer),
+            (layer.q_norm, layer.k_norm),
+            self._tables[shape.kinds[number]],
+            (self._keys[number], self._values[number]),
+            length,
+            slots,
+            heads=shape.heads,
+            eps=shape.eps,
+            gemma=shape.gemma,
+            scale=shape.scale,
+            window=shape.windows[number],
+        )
+
+    def _attend_anywhere(
+        self, pieces: Pieces, number: int, layer: LayerWeights, normed: Tensor, length: Tensor, slots: Tensor
+    ) -> Tensor:
+        shape = self.shape
+        cos, sin = self._tables[shape.kinds[number]]
+        q, k, v = pieces.ask(normed, layer, cos[length], sin[length])
+        cache = self._keys[number], self._values[number]
+        return attention.decode_attention(q, k, v, *cache, length, slots, shape.scale, shape.windows[number])
+
+    def _chosen(self, pieces: Pieces, normed: Tensor) -> Tensor:
+        """The likeliest ids; many rows of logits are looked through by a kernel that shares a row out."""
+        if not self.cuda or normed.shape[0] == 1:
+            return pieces.choose(normed, self.weights.head)
+        from harness.generate.engine import kernels
+
+        return kernels.argmax(functional.linear(normed, self.weights.head))
 
     def _advance(self, slots: Tensor, done: Tensor, chosen: Tensor) -> None:
         state = self._state
@@ -238,10 +273,3 @@ class Decoder:
             cos, sin = rotary(wide, at, kind) if kind else rotary(wide, at)
             tables[kind] = (cos[0].contiguous(), sin[0].contiguous())
         return tables
-
-
-def _kernel() -> Callable[..., Tensor]:
-    """The Triton kernel; imported where there is a GPU, since Triton is not installed elsewhere."""
-    from harness.generate.engine.kernels import decode_attention
-
-    return decode_attention

@@ -1,4 +1,4 @@
-"""Decode attention as one Triton kernel: write the new key and value, attend over the slot's cache."""
+"""Triton kernels of a decode step: everything between a layer's qkv product and its output product, and the argmax."""
 
 from __future__ import annotations
 
@@ -8,33 +8,81 @@ import triton.language as tl
 
 Tensor = torch.Tensor
 
+FEW_ROWS = 32
+"""Up to so many rows, `SPLITS` programs share a row's cache: there are not enough rows to fill a GPU."""
+SPLITS = 8
+MANY = (32, 4, 2)
+FEW = (32, 4, 2)
+WIDE = (16, 4, 2)
+"""(positions read at once, warps, stages) for many rows, for few, and in fp32."""
+CHUNK = 8192
+"""Logits that one program of the argmax looks through."""
+
+
+@triton.jit
+def _turned(at, place, partner, weight_at, cos, sin, sign, eps, mask, NORM: tl.constexpr, GEMMA: tl.constexpr, SIZE: tl.constexpr):  # fmt: skip
+    """A head's vector, normed and rotated, from the projection in memory; rounded as transformers rounds."""
+    kind = at.dtype.element_ty
+    x = tl.load(at + place, mask=mask, other=0.0).to(tl.float32)
+    other = tl.load(at + partner, mask=mask, other=0.0).to(tl.float32)
+    if NORM:
+        d = tl.arange(0, SIZE)
+        scale = tl.rsqrt(tl.sum(x * x, axis=1) / SIZE + eps)[:, None]
+        w = tl.load(weight_at + d).to(tl.float32)[None, :]
+        w_other = tl.load(weight_at + (d + SIZE // 2) % SIZE).to(tl.float32)[None, :]
+        if GEMMA:
+            x = (x * scale * w).to(kind).to(tl.float32)
+            other = (other * scale * w_other).to(kind).to(tl.float32)
+        else:
+            x = ((x * scale).to(kind).to(tl.float32) * w).to(kind).to(tl.float32)
+            other = ((other * scale).to(kind).to(tl.float32) * w_other).to(kind).to(tl.float32)
+    return (x * cos + sign * other * sin).to(kind)
+
 
 @triton.jit
 def _attend(
-    q_at, k_at, v_at, keys, values, lengths, slots, out_at, scale, window, slot_stride, position_stride,
+    qkv, q_norm, k_norm, cos_at, sin_at, keys, values, lengths, slots, out_at, peaks_at, totals_at, sums_at,
+    eps, scale, window, slot_stride, position_stride,
     KV: tl.constexpr, GROUP: tl.constexpr, PADDED: tl.constexpr, SIZE: tl.constexpr, BLOCK: tl.constexpr,
-    PRECISION: tl.constexpr,
+    PARTS: tl.constexpr, NORM: tl.constexpr, GEMMA: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    row, head = tl.program_id(0), tl.program_id(1)
+    row, head, part = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     slot = tl.load(slots + row).to(tl.int64)
     length = tl.load(lengths + row).to(tl.int32)
     d = tl.arange(0, SIZE)
     g = tl.arange(0, PADDED)
-    mine = (row * KV + head) * GROUP + g
-    q = tl.load(q_at + mine[:, None] * SIZE + d[None, :], mask=g[:, None] < GROUP, other=0.0)
-    k_new = tl.load(k_at + (row * KV + head) * SIZE + d)
-    v_new = tl.load(v_at + (row * KV + head) * SIZE + d)
+    swapped = (d + SIZE // 2) % SIZE
+    sign = tl.where(d < SIZE // 2, -1.0, 1.0)[None, :]
+    cos = tl.load(cos_at + length.to(tl.int64) * SIZE + d)[None, :]
+    sin = tl.load(sin_at + length.to(tl.int64) * SIZE + d)[None, :]
+    start_of_row = row * (KV * GROUP + 2 * KV) * SIZE
+    mine = start_of_row + (head * GROUP + g[:, None]) * SIZE
+    real = g[:, None] < GROUP
+    q = _turned(qkv, mine + d[None, :], mine + swapped[None, :], q_norm, cos, sin, sign, eps, real, NORM, GEMMA, SIZE)
     base = slot * slot_stride + head * SIZE
-    here = base + length.to(tl.int64) * position_stride + d
-    tl.store(keys + here, k_new)
-    tl.store(values + here, v_new)
-    most = tl.sum(q.to(tl.float32) * k_new.to(tl.float32)[None, :], axis=1) * scale
-    total = tl.full([PADDED], 1.0, tl.float32)
-    sums = tl.zeros([PADDED, SIZE], tl.float32) + v_new.to(tl.float32)[None, :]
+    most = tl.full([PADDED], float("-inf"), tl.float32)
+    total = tl.zeros([PADDED], tl.float32)
+    sums = tl.zeros([PADDED, SIZE], tl.float32)
+    if part == 0:  # the new token: its key and value go to the cache and are attended to from here
+        one = tl.arange(0, 1)[:, None]
+        key = start_of_row + (KV * GROUP + head) * SIZE + one
+        k_new = _turned(
+            qkv, key + d[None, :], key + swapped[None, :], k_norm, cos, sin, sign, eps, one < 1, NORM, GEMMA, SIZE
+        )
+        v_new = tl.load(qkv + start_of_row + (KV * GROUP + KV + head) * SIZE + d[None, :] + one)
+        here = base + length.to(tl.int64) * position_stride + d[None, :] + one
+        tl.store(keys + here, k_new)
+        tl.store(values + here, v_new)
+        most = tl.sum(q.to(tl.float32) * k_new.to(tl.float32), axis=1) * scale
+        total += 1.0
+        sums += v_new.to(tl.float32)
     first = tl.maximum(length + 1 - window, 0)
-    for start in range(first, length, BLOCK):
+    share = tl.cdiv(tl.cdiv(length - first, PARTS), BLOCK) * BLOCK
+    begin = first + part * share
+    end = tl.minimum(begin + share, length)
+    for start in range(begin, end, BLOCK):
         position = start + tl.arange(0, BLOCK)
-        there = position < length
+        there = position < end
         offset = position.to(tl.int64) * position_stride
         k = tl.load(keys + base + offset[None, :] + d[:, None], mask=there[None, :], other=0.0)
         score = tl.dot(q, k, input_precision=PRECISION) * scale
@@ -46,36 +94,106 @@ def _attend(
         v = tl.load(values + base + offset[:, None] + d[None, :], mask=there[:, None], other=0.0)
         sums = sums * fade[:, None] + tl.dot(weight.to(v.dtype), v, input_precision=PRECISION)
         most = peak
-    result = sums / total[:, None]
-    tl.store(out_at + mine[:, None] * SIZE + d[None, :], result.to(out_at.dtype.element_ty), mask=g[:, None] < GROUP)
+    if PARTS == 1:
+        place = (row * KV * GROUP + head * GROUP + g[:, None]) * SIZE + d[None, :]
+        tl.store(out_at + place, (sums / total[:, None]).to(out_at.dtype.element_ty), mask=real)
+    else:
+        cell = ((row * KV + head) * PARTS + part) * PADDED + g
+        tl.store(peaks_at + cell, most)
+        tl.store(totals_at + cell, total)
+        tl.store(sums_at + cell[:, None] * SIZE + d[None, :], sums)
 
 
-def decode_attention(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    keys: Tensor,
-    values: Tensor,
+@triton.jit
+def _join(
+    peaks_at, totals_at, sums_at, out_at,
+    KV: tl.constexpr, GROUP: tl.constexpr, PADDED: tl.constexpr, SIZE: tl.constexpr, PARTS: tl.constexpr,
+):  # fmt: skip
+    """One head's output from its parts; a part that saw nothing has peak -inf and counts nothing."""
+    row, head = tl.program_id(0), tl.program_id(1)
+    d = tl.arange(0, SIZE)
+    kv, member = head // GROUP, head % GROUP
+    part = tl.arange(0, PARTS)
+    cell = ((row * KV + kv) * PARTS + part) * PADDED + member
+    peaks = tl.load(peaks_at + cell)
+    weight = tl.exp(peaks - tl.max(peaks, axis=0))
+    total = tl.sum(weight * tl.load(totals_at + cell), axis=0)
+    sums = tl.sum(weight[:, None] * tl.load(sums_at + cell[:, None] * SIZE + d[None, :]), axis=0)
+    tl.store(out_at + (row * KV * GROUP + head) * SIZE + d, (sums / total).to(out_at.dtype.element_ty))
+
+
+@triton.jit
+def _argmax(logits, bests, places, width, CHUNK: tl.constexpr, CHUNKS: tl.constexpr):
+    row, chunk = tl.program_id(0), tl.program_id(1)
+    at = chunk * CHUNK + tl.arange(0, CHUNK)
+    x = tl.load(logits + row.to(tl.int64) * width + at, mask=at < width, other=float("-inf")).to(tl.float32)
+    best = tl.max(x, axis=0)
+    tl.store(bests + row * CHUNKS + chunk, best)
+    tl.store(places + row * CHUNKS + chunk, tl.min(tl.where(x == best, at, width), axis=0))
+
+
+@triton.jit
+def _argmax_join(bests, places, out_at, width, CHUNKS: tl.constexpr, PADDED: tl.constexpr):
+    row = tl.program_id(0)
+    chunk = tl.arange(0, PADDED)
+    x = tl.load(bests + row * CHUNKS + chunk, mask=chunk < CHUNKS, other=float("-inf"))
+    place = tl.load(places + row * CHUNKS + chunk, mask=chunk < CHUNKS, other=width)
+    tl.store(out_at + row, tl.min(tl.where(x == tl.max(x, axis=0), place, width), axis=0).to(tl.int64))
+
+
+def attend(
+    qkv: Tensor,
+    norms: tuple[Tensor | None, Tensor | None],
+    turns: tuple[Tensor, Tensor],
+    cache: tuple[Tensor, Tensor],
     lengths: Tensor,
     slots: Tensor,
+    *,
+    heads: int,
+    eps: float,
+    gemma: bool,
     scale: float,
     window: int,
 ) -> Tensor:
-    """Return attention's output [rows, heads * head_dim]; the new k and v are written into the cache.
+    """Return attention's output [rows, heads * head_dim] for one new token a row, and write its key and value.
 
-    q [rows, heads, head_dim], k and v [rows, kv_heads, head_dim]; keys and values [slots, positions, kv_heads,
-    head_dim]; lengths [rows] positions already in the cache, slots [rows] where.
+    qkv [rows, (heads + 2 kv_heads) * head_dim] as projected; norms of q and k [head_dim] or None; turns = cos and sin
+    [positions, head_dim] in fp32; cache = keys and values [slots, positions, kv_heads, head_dim]; lengths [rows]
+    positions already there, slots [rows] where.
     """
-    rows, heads, size = q.shape
-    kv_heads = k.shape[1]
+    keys, values = cache
+    rows, kv_heads, size = qkv.shape[0], keys.shape[2], keys.shape[3]
     group = heads // kv_heads
-    wide = q.element_size() == 4
-    few = rows * kv_heads <= 64
-    block, warps, stages = (16, 4, 2) if wide else (128, 8, 1) if few else (32, 4, 2)
-    out = torch.empty_like(q)
-    _attend[(rows, kv_heads)](
-        q, k, v, keys, values, lengths, slots, out, scale, window, keys.stride(0), keys.stride(1),
-        KV=kv_heads, GROUP=group, PADDED=max(16, triton.next_power_of_2(group)), SIZE=size, BLOCK=block,
+    wide = qkv.element_size() == 4
+    parts = SPLITS if rows * kv_heads <= FEW_ROWS else 1
+    block, warps, stages = WIDE if wide else FEW if parts > 1 else MANY
+    padded = max(16, triton.next_power_of_2(group))
+    out = torch.empty((rows, heads * size), dtype=qkv.dtype, device=qkv.device)
+    cells = rows * kv_heads * parts * padded if parts > 1 else 1
+    scratch = torch.empty((2 + size, cells), dtype=torch.float32, device=qkv.device)
+    peaks, totals, sums = scratch[0], scratch[1], scratch[2:]
+    normed = norms[0] is not None
+    q_norm, k_norm = norms if normed else (qkv, qkv)
+    _attend[(rows, kv_heads, parts)](
+        qkv, q_norm, k_norm, *turns, keys, values, lengths, slots, out, peaks, totals, sums,
+        eps, scale, window, keys.stride(0), keys.stride(1),
+        KV=kv_heads, GROUP=group, PADDED=padded, SIZE=size, BLOCK=block, PARTS=parts, NORM=normed, GEMMA=gemma,
         PRECISION="ieee" if wide else "tf32", num_warps=warps, num_stages=stages,
     )  # fmt: skip
-    return out.view(rows, heads * size)
+    if parts > 1:
+        _join[(rows, heads)](
+            peaks, totals, sums, out, KV=kv_heads, GROUP=group, PADDED=padded, SIZE=size, PARTS=parts, num_warps=2
+        )
+    return out
+
+
+def argmax(logits: Tensor) -> Tensor:
+    """Return the index of each row's largest number [rows]; the lowest index among equals."""
+    rows, width = logits.shape
+    chunks = triton.cdiv(width, CHUNK)
+    bests = torch.empty((rows, chunks), dtype=torch.float32, device=logits.device)
+    places = torch.empty((rows, chunks), dtype=torch.int32, device=logits.device)
+    out = torch.empty(rows, dtype=torch.int64, device=logits.device)
+    _argmax[(rows, chunks)](logits, bests, places, width, CHUNK=CHUNK, CHUNKS=chunks, num_warps=8)
+    _argmax_join[(rows,)](bests, places, out, width, CHUNKS=chunks, PADDED=triton.next_power_of_2(chunks), num_warps=1)
+    return out

@@ -6,6 +6,9 @@ serves every layer and every batch.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch.nn import functional
 
@@ -13,6 +16,7 @@ from harness.generate.engine.shape import Shape
 from harness.generate.engine.weights import LayerWeights, Weights
 
 Tensor = torch.Tensor
+Piece = Callable[..., Any]
 
 
 class Pieces:
@@ -22,15 +26,16 @@ class Pieces:
         """`single` tunes for one token at a time, where a matrix product is bound by reading the matrix."""
         self.shape = shape
         self._dynamic = compiled and not single
-        if compiled:
-            how = {"options": {"coordinate_descent_tuning": True}, "dynamic": False} if single else {}
-            self._enter, self._ask, self._settle, self._choose = (
-                torch.compile(piece, **how)
-                for piece in (_enter_of(shape), _ask_of(shape), _settle_of(shape), _choose_of(shape))
-            )
-        else:
-            self._enter, self._ask = _enter_of(shape), _ask_of(shape)
-            self._settle, self._choose = _settle_of(shape), _choose_of(shape)
+        how: dict[str, Any] = {"options": {"coordinate_descent_tuning": True}, "dynamic": False} if single else {}
+
+        def ready(piece: Piece) -> Piece:
+            return torch.compile(piece, **how) if compiled else piece
+
+        self._enter, self._ask, self._choose = (ready(of(shape)) for of in (_enter_of, _ask_of, _choose_of))
+        self._project = ready(functional.linear) if single else functional.linear
+        rise, fall = _rise_of(shape), _fall_of(shape)
+        # for one token a fused activation would be computed anew for every output of the product behind it
+        self._settle = _after(ready(rise), ready(fall)) if single else ready(_after(rise, fall))
 
     def _mark(self, *tensors: Tensor) -> None:
         if self._dynamic:
@@ -46,6 +51,10 @@ class Pieces:
         """Return q [T, heads, head_dim], k and v [T, kv_heads, head_dim], normed and rotated."""
         self._mark(normed, cos, sin)
         return self._ask(normed, layer.qkv, layer.qkv_bias, layer.q_norm, layer.k_norm, cos, sin)
+
+    def project(self, normed: Tensor, layer: LayerWeights) -> Tensor:
+        """Return the raw projection [T, (heads + 2 kv_heads) * head_dim]: what a kernel norms and rotates itself."""
+        return self._project(normed, layer.qkv, layer.qkv_bias)
 
     def settle(self, stream: Tensor, attended: Tensor, layer: LayerWeights, norm_next: Tensor) -> tuple[Tensor, Tensor]:
         """Return the stream after attention's output [T, heads * head_dim] and the MLP, and the next normed input."""
@@ -82,7 +91,7 @@ def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return (wide * cos[:, None, :] + turned * sin[:, None, :]).to(x.dtype)
 
 
-def _enter_of(shape: Shape):  # noqa: ANN202
+def _enter_of(shape: Shape) -> Piece:
     eps, gemma = shape.eps, shape.gemma
 
     def enter(tokens: Tensor, embedding: Tensor, norm: Tensor, scale: float) -> tuple[Tensor, Tensor]:
@@ -94,7 +103,7 @@ def _enter_of(shape: Shape):  # noqa: ANN202
     return enter
 
 
-def _ask_of(shape: Shape):  # noqa: ANN202
+def _ask_of(shape: Shape) -> Piece:
     heads, kv_heads, size = shape.heads, shape.kv_heads, shape.head_dim
     eps, gemma = shape.eps, shape.gemma
 
@@ -116,9 +125,46 @@ def _ask_of(shape: Shape):  # noqa: ANN202
     return ask
 
 
-def _settle_of(shape: Shape):  # noqa: ANN202
+def _rise_of(shape: Shape) -> Piece:
     eps, gemma, silu = shape.eps, shape.gemma, shape.activation == "silu"
 
+    def rise(
+        stream: Tensor,
+        attended: Tensor,
+        out: Tensor,
+        norm_attended: Tensor | None,
+        norm_mlp: Tensor,
+        gate_up: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Attention's output added, and the MLP's inner activation."""
+        added = functional.linear(attended, out)
+        if norm_attended is not None:
+            added = _normed(added, norm_attended, eps, gemma)
+        stream = stream + added
+        gate, up = functional.linear(_normed(stream, norm_mlp, eps, gemma), gate_up).chunk(2, dim=-1)
+        gate = functional.silu(gate) if silu else functional.gelu(gate, approximate="tanh")
+        return stream, gate * up
+
+    return rise
+
+
+def _fall_of(shape: Shape) -> Piece:
+    eps, gemma = shape.eps, shape.gemma
+
+    def fall(
+        stream: Tensor, inner: Tensor, down: Tensor, norm_added: Tensor | None, norm_next: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The MLP's output added, and the next normed input."""
+        added = functional.linear(inner, down)
+        if norm_added is not None:
+            added = _normed(added, norm_added, eps, gemma)
+        stream = stream + added
+        return stream, _normed(stream, norm_next, eps, gemma)
+
+    return fall
+
+
+def _after(rise: Piece, fall: Piece) -> Piece:
     def settle(
         stream: Tensor,
         attended: Tensor,
@@ -130,22 +176,13 @@ def _settle_of(shape: Shape):  # noqa: ANN202
         norm_added: Tensor | None,
         norm_next: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        added = functional.linear(attended, out)
-        if norm_attended is not None:
-            added = _normed(added, norm_attended, eps, gemma)
-        stream = stream + added
-        gate, up = functional.linear(_normed(stream, norm_mlp, eps, gemma), gate_up).chunk(2, dim=-1)
-        gate = functional.silu(gate) if silu else functional.gelu(gate, approximate="tanh")
-        added = functional.linear(gate * up, down)
-        if norm_added is not None:
-            added = _normed(added, norm_added, eps, gemma)
-        stream = stream + added
-        return stream, _normed(stream, norm_next, eps, gemma)
+        stream, inner = rise(stream, attended, out, norm_attended, norm_mlp, gate_up)
+        return fall(stream, inner, down, norm_added, norm_next)
 
     return settle
 
 
-def _choose_of(shape: Shape):  # noqa: ANN202
+def _choose_of(shape: Shape) -> Piece:
     del shape
 
     def choose(normed: Tensor, head: Tensor) -> Tensor:

@@ -1,0 +1,208 @@
+"""The engine beside transformers' generate() on one GPU, in gemma-3-1b's shape: random weights, random prompts.
+
+    python benchmarks/speed/engine_table.py --out DIR            # an H100 takes about three minutes
+    python benchmarks/speed/engine_table.py --shape tiny --out DIR   # the same code on a CPU
+
+Random weights are right for speed and wrong for quality; no stop token ends an answer, so every row makes as many
+tokens as it is told to: 128 each, or lengths drawn from `--lengths`, a JSON list such as the token counts of Spider's
+golds. Rates count output tokens over prefill and decode together. Writes engine.json: machine, command, and every row
+with its ceiling and the seconds of its first pass.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import random
+import statistics
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import Gemma3ForCausalLM, Gemma3TextConfig, GenerationConfig
+
+from harness.generate.engine import generator as engine_room
+from harness.generate.engine.generator import EngineGenerator, Work
+from harness.machine import machine
+from harness.throughput import clock
+
+SHAPES = {
+    "gemma-3-1b": {
+        "vocab_size": 262144, "hidden_size": 1152, "num_hidden_layers": 26, "num_attention_heads": 4,
+        "num_key_value_heads": 1, "head_dim": 256, "intermediate_size": 6912, "sliding_window": 512,
+        "max_position_embeddings": 4096,
+    },
+    "tiny": {
+        "vocab_size": 512, "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4,
+        "num_key_value_heads": 1, "head_dim": 32, "intermediate_size": 128, "sliding_window": 64,
+        "max_position_embeddings": 512, "query_pre_attn_scalar": 32,
+    },
+}  # fmt: skip
+BANDWIDTH = {"H100": 3.35e12, "H200": 4.8e12}
+"""Bytes a second by the datasheets (SXM)."""
+
+
+class Held:
+    """A model as the engine takes it, without a tokenizer."""
+
+    def __init__(self, model: Any) -> None:
+        self.model, self.facts, self.tokenizer = model, {"precision": "bf16"}, None
+        self.device = model.get_input_embeddings().weight.device
+
+
+def make_model(shape: str, device: str) -> Any:
+    """A model with random weights; bf16 on a GPU."""
+    torch.manual_seed(0)
+    dtype = torch.bfloat16 if device == "cuda" else torch.float32
+    with torch.device(device):
+        model = Gemma3ForCausalLM(Gemma3TextConfig(**SHAPES[shape], pad_token_id=0, eos_token_id=1, bos_token_id=2))
+    return model.to(dtype).eval()
+
+
+def prompts(count: int, width: int, new: Sequence[int], vocabulary: int, seed: int = 0) -> list[Work]:
+    """So many random prompts; each one's number of new tokens is drawn from `new`."""
+    rng = random.Random(seed)
+    return [
+        Work(number, [rng.randrange(3, vocabulary) for _ in range(width)], rng.choice(new)) for number in range(count)
+    ]
+
+
+def engine_row(name: str, engine: EngineGenerator, works: list[Work], slots: int, repeats: int) -> dict[str, Any]:
+    """One setting, repeated; the first pass captures and is reported apart."""
+    start = clock(engine._loaded.device)
+    for _ in engine.answers(works, (), slots):
+        pass
+    first = clock(engine._loaded.device) - start
+    rates, decode_rates, speeds = [], [], []
+    for _ in range(repeats):
+        for _ in engine.answers(works, (), slots):
+            pass
+        speed = engine.speed()
+        assert speed is not None
+        assert speed.decode_seconds is not None
+        speeds.append(speed)
+        rates.append(speed.output_tokens / speed.generate_seconds)
+        decode_rates.append((speed.output_tokens - len(works)) / speed.decode_seconds)
+    speed = speeds[len(speeds) // 2]
+    context = statistics.mean(len(work.ids) + work.limit / 2 for work in works)
+    rows = min(slots, len(works))
+    row = {
+        "name": name,
+        "tokens_per_second": statistics.median(rates),
+        "all": [round(rate, 1) for rate in rates],
+        "decode_tokens_per_second": statistics.median(decode_rates),
+        "prefill_seconds": speed.prefill_seconds,
+        "decode_seconds": speed.decode_seconds,
+        "seconds": speed.generate_seconds,
+        "prompts": len(works),
+        "rows": rows,
+        "prompt_tokens": speed.prompt_tokens,
+        "output_tokens": speed.output_tokens,
+        "padded_tokens": speed.padded_tokens,
+        "decode_steps": engine.facts["decode_steps"],
+        "first_pass_seconds": round(first, 2),
+        "peak_memory_bytes": speed.peak_memory_bytes,
+        "energy_joules": speed.energy_joules,
+    }
+    peak = next((value for key, value in BANDWIDTH.items() if key in machine().gpu), None)
+    if peak:
+        ceiling = rows * peak / engine.shape.step_bytes(rows, context)
+        row |= {"decode_ceiling": ceiling, "share_of_ceiling": row["decode_tokens_per_second"] / ceiling}
+    return row
+
+
+def generate_row(model: Any, works: list[Work], batch: int, cache: str | None) -> dict[str, Any]:
+    """What generate() does on one batch."""
+    device = model.device
+    ids = torch.tensor([list(work.ids) for work in works[:batch]], device=device)
+    new = works[0].limit
+    config = GenerationConfig(
+        max_new_tokens=new,
+        min_new_tokens=new,
+        do_sample=False,
+        eos_token_id=None,
+        pad_token_id=0,
+        cache_implementation=cache,
+    )
+    mask = torch.ones_like(ids)
+    with torch.inference_mode():
+        start = clock(device)
+        model.generate(input_ids=ids, attention_mask=mask, generation_config=config)
+        seconds = clock(device) - start
+    name = f"generate(), batch {batch}" + (f", {cache} cache" if cache else "")
+    return {"name": name, "tokens_per_second": batch * new / seconds, "rows": batch, "seconds": seconds}
+
+
+def table(shape: str, device: str, quick: bool, lengths: Sequence[int]) -> list[dict[str, Any]]:
+    """Every row; one that fails says why, and the others go on."""
+    start = time.perf_counter()
+    model = make_model(shape, device)
+    made = time.perf_counter() - start
+    vocabulary = SHAPES[shape]["vocab_size"]
+    many, width, new = (2048, 200, [128]) if not quick else (24, 20, [8])
+    short = [32] if not quick else [4]
+    found: list[dict[str, Any]] = [{"name": "model made", "seconds": made}]
+
+    def row(make: Any, *values: Any) -> None:
+        begun = time.perf_counter()
+        try:
+            found.append(make(*values))
+        except Exception as error:
+            traceback.print_exc()
+            found.append({"name": str(values[0]), "error": f"{type(error).__name__}: {error}"})
+        print(f"{time.perf_counter() - begun:6.1f} s", json.dumps(found[-1], default=str), file=sys.stderr, flush=True)
+
+    batches = (1, 64, 256) if not quick else (1, 4)
+    for batch in batches:
+        row(lambda b=batch: generate_row(model, prompts(b, width, short, vocabulary), b, None))
+    engine = EngineGenerator(Held(model))  # type: ignore[arg-type]
+    for slots in (1024, 2048, 512, 256) if not quick else (16, 8):
+        row(
+            engine_row, f"engine, {slots} slots, fixed lengths", engine, prompts(many, width, new, vocabulary), slots, 3
+        )
+    if lengths:
+        row(
+            engine_row,
+            "engine, real lengths",
+            engine,
+            prompts(many, width, lengths, vocabulary),
+            512 if not quick else 8,
+            3,
+        )
+    row(engine_row, "engine, one prompt", engine, prompts(1, width, new, vocabulary), 1, 5)
+    row(
+        engine_row,
+        "engine, 64 rows",
+        engine,
+        prompts(64 if not quick else 4, width, new, vocabulary),
+        64 if not quick else 4,
+        3,
+    )
+    return found
+
+
+def main() -> None:
+    """Write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shape", default="gemma-3-1b", choices=SHAPES)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--prompt-tokens", type=int, default=engine_room.PROMPT_TOKENS)
+    parser.add_argument("--lengths", type=Path, help="JSON list of output lengths in tokens")
+    given = parser.parse_args()
+    lengths = json.loads(given.lengths.read_text()) if given.lengths else []
+    engine_room.PROMPT_TOKENS = given.prompt_tokens
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    given.out.mkdir(parents=True, exist_ok=True)
+    rows = table(given.shape, device, given.shape == "tiny", lengths)
+    facts = {"command": " ".join(sys.argv), "shape": given.shape, "weights": "random", "rows": rows}
+    facts["machine"] = dataclasses.asdict(machine())
+    (given.out / "engine.json").write_text(json.dumps(facts, indent=1, default=dict) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
