@@ -171,6 +171,18 @@ class Speed:
     decode_seconds: float | None = None
     peak_memory_bytes: int | None = None
     energy_joules: float | None = None
+    tokenise_seconds: float | None = None
+    """Wall seconds of turning prompts into tokens; outside of generate_seconds."""
+    compile_seconds: float | None = None
+    """Wall seconds of warming up, compiling and capturing; outside of generate_seconds."""
+    decode_steps: int | None = None
+    """Steps of the model after prefill, each for all rows at once."""
+    launches_per_step: float | None = None
+    """Operations the host starts for one decode step; 1 for one captured graph."""
+    first_token_seconds: Mapping[str, float] | None = None
+    """p50, p90, p99 of the time from a prompt being taken up to its first token."""
+    token_seconds: Mapping[str, float] | None = None
+    """p50, p90, p99 of the time between two tokens of one answer."""
 
     @property
     def output_tokens_per_second(self) -> float | None:

@@ -6,8 +6,8 @@ import dataclasses
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from harness.evaluate.settings import decoding_facts, decoding_settings
 from harness.evaluate.shards import FOLDER as SHARDS
 from harness.evaluate.shards import Shard, shard_facts
 from harness.evaluate.subjects import MERGED, Subject, subjects
+from harness.evaluate.timing import device_peaks, split_generation, split_scoring, timing_facts
 from harness.evaluate.together import join_ranks, shared
 from harness.evaluate.totals import Totals
 from harness.generate.base import Generator, Request
@@ -32,6 +33,8 @@ from harness.prompt import messages, prompt_digest
 from harness.ranks import ALONE, Ranks
 from harness.records import Generation, Item, Run, Speed
 from harness.store import RunFolder, digest_of, is_finished, load_items, read_run, run_id
+from harness.throughput.budget import Phases, spent
+from harness.throughput.peaks import Peaks
 
 Answers = dict[tuple[str, int], Generation]
 Progress = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
@@ -55,22 +58,6 @@ class Evaluated:
     """True where the run was there already."""
 
 
-class Phases:
-    """Wall seconds by phase."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
-        """Add the time spent in the block to a phase."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
-
-
 @dataclass(frozen=True, slots=True)
 class Answered:
     """Every answer of one model, and how it came about."""
@@ -82,6 +69,10 @@ class Answered:
     """Answers that an earlier, killed call had made."""
     source: str = ""
     """Run the answers were taken from, where they were judged again only."""
+    made: tuple[Generation, ...] = ()
+    """The answers of this call, which `speed` timed."""
+    earlier: Mapping[str, Any] = field(default_factory=dict)
+    """The timings of `source`."""
 
 
 class Evaluation:
@@ -91,9 +82,12 @@ class Evaluation:
         self.experiment = experiment
         self.ranks = ranks
         self.hooks = hooks
+        begun = time.perf_counter()
         self.benchmark = benchmarks.load(experiment.benchmark.name, experiment.benchmark.settings)
         self.items: list[Item] = limited(self.benchmark.items(), experiment.eval.limit)
         self.runs = Path(experiment.eval.runs)
+        self._peaks = Peaks()
+        self._read_seconds = time.perf_counter() - begun
         self._engine: Generator | None = None
 
     def all(self) -> Iterator[Evaluated]:
@@ -122,17 +116,17 @@ class Evaluation:
             return Evaluated(read_run(folder), reused=True)
         started = datetime.now(UTC).isoformat(timespec="seconds")
         with RunFolder(folder, self.ranks.index) as out:
-            if self.ranks.first:
-                shutil.rmtree(folder / SHARDS, ignore_errors=True)
-            self.ranks.wait()
+            with phases("prepare"):
+                if self.ranks.first:
+                    shutil.rmtree(folder / SHARDS, ignore_errors=True)
+                self.ranks.wait()
             answered = self._answered(subject, digests["generation"], out, phases)
             part = Shard(self.ranks.index + 1, self.ranks.count)
             with RunFolder(part.folder(folder)) if self.ranks.count > 1 else nullcontext(out) as mine:
                 totals = self._score(subject, answered.answers, mine, phases, part)
-                timings: dict[str, Any] = {"started": started, "phases": phases.seconds}
-                timings |= {"speed": _plain(answered.speed)}
-                timings |= {"answers_kept": answered.kept, "answers_from": answered.source}
-                facts = {"id": name, "timings": timings, **self._facts(subject, digests, answered, totals)}
+                with phases("describe"):
+                    facts = {"id": name, **self._facts(subject, digests, answered, totals)}
+                facts["timings"] = {"started": started, **self._timings(phases, answered, facts)}
                 mine.finish(facts if mine is out else {**facts, "shard": shard_facts(part, len(self.items))})
             self.ranks.wait()
             if mine is not out and self.ranks.first:
@@ -162,41 +156,69 @@ class Evaluation:
         }
 
     def _answered(self, subject: Subject, generation: str, out: RunFolder, phases: Phases) -> Answered:
-        earlier = _answers_of_run(self.runs, generation)
-        if self.ranks.agree(earlier is not None) and earlier is not None:
-            self.hooks.say(f"{subject.name}: judging the answers of {earlier.source} again")
-            return earlier
-        kept = out.resume(generation)
-        self.ranks.wait()
-        samples = self.experiment.generate.samples
-        asked = [item for item in self.items if any((item.id, n) not in kept for n in range(samples))]
+        with phases("prepare"):
+            earlier = _answers_of_run(self.runs, generation)
+            if self.ranks.agree(earlier is not None) and earlier is not None:
+                self.hooks.say(f"{subject.name}: judging the answers of {earlier.source} again")
+                return earlier
+            kept = out.resume(generation)
+            self.ranks.wait()
+            samples = self.experiment.generate.samples
+            asked = [item for item in self.items if any((item.id, n) not in kept for n in range(samples))]
         if not asked:
             return Answered(kept, None, {}, kept=len(kept))
         if kept:
             self.hooks.say(f"{subject.name}: {len(kept):,} answers are kept, {len(asked):,} questions are left")
+        with phases("probe"):
+            self._peaks = device_peaks(self.experiment)
+        quantised = spent("quantise")
         with phases("load"):
             generator = open_generator(self.experiment, subject, self._engine)
             # only an engine serves the next model too; another generator would hold its weights for nothing
             self._engine = generator if hasattr(generator, "adopt") else None
-        requests = [Request(item.id, tuple(messages(item, self.experiment.prompt))) for item in self.items]
+        phases.split("load", {"quantise": spent("quantise") - quantised})
+        with phases("prepare"):
+            requests = [Request(item.id, tuple(messages(item, self.experiment.prompt))) for item in self.items]
         share = Share(self.ranks.index, self.ranks.count, {item.id for item in self.items} - {i.id for i in asked})
-        answers = dict(kept)
+        answers, made = dict(kept), []
         with phases("generate"), self.hooks.progress(f"{subject.name}: answering") as tick:
             stream = shared(generator, requests, decoding_settings(self.experiment), tick, share, self.ranks)
             for answer in stream:
                 if (answer.id, answer.sample) not in answers:
                     answers[answer.id, answer.sample] = answer
+                    made.append(answer)
                     out.keep(answer)
-        self.ranks.wait()
+        speed = generator.speed()
+        split_generation(phases, speed)
+        with phases("wait"):
+            self.ranks.wait()
         if self.ranks.count > 1:
             answers = out.kept(generation)
-        return Answered(answers, generator.speed(), dict(generator.facts), kept=len(kept))
+        return Answered(answers, speed, dict(generator.facts), kept=len(kept), made=tuple(made))
 
     def _score(self, subject: Subject, answers: Answers, out: RunFolder, phases: Phases, part: Shard) -> Totals:
         totals = Totals()
         with phases("score"), self.hooks.progress(f"{subject.name}: scoring") as tick:
             out.write_items(self._rows(answers, totals, tick, part))
+        split_scoring(phases, totals, self.experiment.score.workers)
         return totals
+
+    def _timings(self, phases: Phases, answered: Answered, facts: Mapping[str, Any]) -> dict[str, Any]:
+        before, self._read_seconds = self._read_seconds, 0.0
+        gpu = str(facts["machine"]["gpu"]) if answered.generator.get("device") == "cuda" else ""
+        accuracy = facts["totals"]["execution_accuracy"]
+        timings = timing_facts(
+            phases,
+            before,
+            answered.speed,
+            answered.made,
+            answered.generator,
+            self._peaks,
+            gpu,
+            accuracy,
+            answered.earlier,
+        )
+        return timings | {"answers_kept": answered.kept, "answers_from": answered.source}
 
     def _rows(self, answers: Answers, totals: Totals, tick: Any, part: Shard) -> Iterator[dict[str, Any]]:
         settings = score_settings(self.experiment.score, self.benchmark)
@@ -254,9 +276,6 @@ def _answers_of_run(runs: Path, generation: str) -> Answered | None:
         except StoreError:
             continue
         answers = {(row["id"], row["sample"]): Generation(**row) for row in rows}
-        return Answered(answers, run.facts["timings"].get("speed"), run.facts.get("generator", {}), source=run.id)
+        timings, generator = run.facts["timings"], run.facts.get("generator", {})
+        return Answered(answers, timings.get("speed"), generator, source=run.id, earlier=timings)
     return None
-
-
-def _plain(speed: Speed | Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    return dataclasses.asdict(speed) if isinstance(speed, Speed) else speed

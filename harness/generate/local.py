@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -12,13 +13,15 @@ from transformers import GenerationConfig, StoppingCriteria
 
 from harness.errors import DeviceError
 from harness.generate.base import Progress, Request, check_decoding
+from harness.generate.launches import launches_per_step
 from harness.generate.settings import DecodingSettings
 from harness.generate.share import WHOLE, Share, smaller
+from harness.machine import energy_joules
 from harness.model.chat import stop_ids
 from harness.model.dtypes import quiet
 from harness.model.load import Loaded
 from harness.records import Generation, Speed
-from harness.throughput import Region, clock, timed
+from harness.throughput import SHORTEST_ENERGY_SECONDS, Region, clock, quantiles, timed
 
 CPU_BATCH = 64
 GPU_BATCH = 512
@@ -41,25 +44,46 @@ class _Totals:
     seconds: float = 0.0
     prefill_seconds: float = 0.0
     peak_memory_bytes: int = 0
-    joules: float | None = 0.0
+    joules_before: float | None = None
+    joules_after: float | None = None
+    tokenise_seconds: float = 0.0
+    first_token: list[tuple[float, int]] = field(default_factory=list)
+    """Seconds to a batch's first token, and its answers."""
+    between: list[tuple[float, int]] = field(default_factory=list)
+    """Seconds of a decode step, and the answers it was a token of."""
 
-    def add(self, region: Region, prefill_seconds: float) -> None:
+    @property
+    def joules(self) -> float | None:
+        """Energy from the first batch's beginning to the last one's end; None where that was too short to tell."""
+        if self.joules_before is None or self.joules_after is None or self.seconds < SHORTEST_ENERGY_SECONDS:
+            return None
+        return self.joules_after - self.joules_before
+
+    def add(self, region: Region, start: float, at: Sequence[float], answers: Sequence[Generation]) -> None:
+        """Count a batch: when it began, when each of its tokens was there, and what came of it."""
         self.seconds += region.seconds
-        self.prefill_seconds += prefill_seconds
         self.peak_memory_bytes = max(self.peak_memory_bytes, region.peak_memory_bytes or 0)
-        self.joules = None if self.joules is None or region.joules is None else self.joules + region.joules
+        if self.joules_before is not None:
+            self.joules_after = energy_joules()
+        if at:
+            self.prefill_seconds += at[0] - start
+            self.first_token.append((at[0] - start, len(answers)))
+        for step, (before, after) in enumerate(pairwise(at), start=2):
+            self.between.append((after - before, sum(answer.output_tokens >= step for answer in answers)))
 
 
-class _FirstToken(StoppingCriteria):
-    """Notes when the first token was there (prefill done); stops nothing."""
+class _Clock(StoppingCriteria):
+    """Notes when each token was there, the first being prefill's; stops nothing.
+
+    Later tokens need no wait: generate() itself looks at the device after each step.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self.at: float | None = None
+        self.at: list[float] = []
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
-        if self.at is None:
-            self.at = clock(self.device)
+        self.at.append(time.perf_counter() if self.at else clock(self.device))
         return torch.zeros(input_ids.shape[0], dtype=torch.bool, device=input_ids.device)
 
 
@@ -73,6 +97,7 @@ class TransformersGenerator:
         self._facts: dict[str, Any] = {"backend": "transformers"}
         self._given = [note] if note else []
         self._notes: list[str] = list(self._given)
+        self._launches: int | None = None
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -93,6 +118,11 @@ class TransformersGenerator:
             decode_seconds=totals.seconds - totals.prefill_seconds,
             peak_memory_bytes=totals.peak_memory_bytes,
             energy_joules=totals.joules,
+            tokenise_seconds=totals.tokenise_seconds,
+            decode_steps=len(totals.between),
+            launches_per_step=self._launches,
+            first_token_seconds=quantiles(*_columns(totals.first_token)),
+            token_seconds=quantiles(*_columns(totals.between)),
         )
 
     def generate(
@@ -105,11 +135,16 @@ class TransformersGenerator:
         """Yield the answers of a batch as soon as it is done, longest prompts first; only the batches of `share`."""
         check_decoding(decoding)
         self._totals, self._notes = _Totals(), list(self._given)
+        start = time.perf_counter()
         prompts = self._prompts(requests)
+        self._totals.tokenise_seconds = time.perf_counter() - start
+        if self._launches is None and decoding.cache == "dynamic":
+            self._launches = launches_per_step(self._loaded.model)
         stops = stop_ids(self._loaded.tokenizer, self._loaded.model.generation_config, decoding.stop)
         size = max(1, (decoding.batch_size or self._auto_batch(prompts, decoding)) // decoding.samples)
         self._facts["batch_size"] = size * decoding.samples
         batches = share.batches(prompts, size)
+        self._totals.joules_before = energy_joules() if self._loaded.device.type == "cuda" else None
         done, total = 0, sum(len(batch) for _, batch in batches)
         while batches:
             place, batch = batches[0]
@@ -153,7 +188,7 @@ class TransformersGenerator:
         width = max(len(prompt.ids) for prompt in batch)
         ids = torch.tensor([[pad] * (width - len(prompt.ids)) + prompt.ids for prompt in batch], device=device)
         mask = torch.tensor([[0] * (width - len(p.ids)) + [1] * len(p.ids) for p in batch], device=device)
-        first = _FirstToken(device)
+        watch = _Clock(device)
         if decoding.temperature > 0:
             torch.manual_seed(decoding.seed + position)
         with quiet(), torch.inference_mode(), timed(device) as region:
@@ -162,13 +197,13 @@ class TransformersGenerator:
                 input_ids=ids,
                 attention_mask=mask,
                 generation_config=_config(decoding, stops, pad),
-                stopping_criteria=[first],
+                stopping_criteria=[watch],
             )
-        self._totals.add(region, (first.at or start) - start)
         answers = [
             self._answer(batch[row // decoding.samples], tokens, row % decoding.samples, stops)
             for row, tokens in enumerate(out[:, width:].tolist())
         ]
+        self._totals.add(region, start, watch.at, answers)
         self._totals.prompt_tokens += int(mask.sum())
         self._totals.padded_tokens += int(mask.numel() - mask.sum())
         self._totals.output_tokens += sum(answer.output_tokens for answer in answers)
@@ -194,6 +229,10 @@ class TransformersGenerator:
         longest = len(prompts[0].ids)
         row = _row_bytes(self._loaded.model, longest, decoding.max_new_tokens)
         return max(1, min(GPU_BATCH, int(free * MEMORY_SHARE / row)))
+
+
+def _columns(pairs: Sequence[tuple[float, int]]) -> tuple[list[float], list[float]]:
+    return [value for value, _ in pairs], [float(count) for _, count in pairs]
 
 
 def _row_bytes(model: Any, prompt: int, new: int) -> int:

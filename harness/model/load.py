@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from harness.errors import DeviceError, ModelError
 from harness.model import chat
 from harness.model.dtypes import DTYPES, name_of, quiet
 from harness.model.files import digest, read_json
-from harness.model.nf4 import nf4_config, one_arithmetic, quantisation
+from harness.model.nf4 import counted_quantisation, nf4_config, one_arithmetic, quantisation
 from harness.model.settings import ModelSettings
 from harness.model.source import locate_base, locate_folder
+from harness.throughput.cost import shape_of
 
 TOKENIZER_FILES = ("*.json", "*.model", "*.jinja", "*.txt")
 
@@ -60,6 +62,7 @@ def load_base(settings: ModelSettings) -> Loaded:
     tokenizer, template = load_tokenizer(settings, folder)
     model = _load_model(settings, folder, device, dtype)
     _check_vocabulary(model, tokenizer)
+    shape = shape_of(model.config)
     facts = {
         "source": settings.base,
         "revision": settings.revision,
@@ -73,6 +76,7 @@ def load_base(settings: ModelSettings) -> Loaded:
         "quantisation": quantisation(model),
         "chat_template": template,
         "tied": is_tied(model),
+        "shape": None if shape is None else asdict(shape),
     }
     return Loaded(model, tokenizer, facts, settings, folder)
 
@@ -157,7 +161,7 @@ def _load_model(settings: ModelSettings, folder: Path, device: torch.device, dty
         how["quantization_config"] = nf4_config(dtype)
     loader = auto_class(config, folder, settings.trust_remote_code)
     try:
-        with quiet():
+        with quiet(), counted_quantisation() if settings.precision == "nf4" else nullcontext():
             model, info = loader.from_pretrained(str(folder), **how)
     except torch.OutOfMemoryError as error:
         raise DeviceError(

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import bitsandbytes
 import torch
 import transformers
 
 from harness.model.dtypes import DTYPES, name_of, quiet
+from harness.throughput.budget import spend
 
 
 def nf4_config(dtype: torch.dtype) -> Any:
@@ -37,6 +42,28 @@ def quantisation(model: Any) -> dict[str, Any]:
     """Return the quantisation in force as JSON, empty where there is none."""
     config = getattr(model.config, "quantization_config", None)
     return {} if config is None else {key: str(value) for key, value in sorted(config.to_dict().items())}
+
+
+@contextmanager
+def counted_quantisation() -> Iterator[None]:
+    """Note under `quantise` (harness.throughput.budget) the seconds bitsandbytes quantises inside the block."""
+    weight: Any = bitsandbytes.nn.modules.Params4bit
+    original = weight._quantize
+
+    def timed(self: Any, device: Any) -> Any:
+        start = time.perf_counter()
+        try:
+            return original(self, device)
+        finally:
+            if torch.device(device).type == "cuda":
+                torch.cuda.synchronize(device)
+            spend("quantise", time.perf_counter() - start)
+
+    weight._quantize = timed
+    try:
+        yield
+    finally:
+        weight._quantize = original
 
 
 def one_arithmetic(model: Any) -> None:

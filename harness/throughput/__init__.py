@@ -6,7 +6,7 @@ import contextlib
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +73,23 @@ def peak_memory(device: Any = None) -> int:
         return int(torch.cuda.max_memory_allocated(device))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux KiB
+
+
+def quantiles(values: Sequence[float], weights: Sequence[float] = ()) -> dict[str, float] | None:
+    """Return p50, p90 and p99 of values, each counted `weights` times (once where left out); None for no values."""
+    pairs = sorted(zip(values, weights or [1.0] * len(values), strict=True))
+    total = sum(weight for _, weight in pairs)
+    if total <= 0:
+        return None
+    found: dict[str, float] = {}
+    for name, share in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99)):
+        reached = 0.0
+        for value, weight in pairs:
+            reached += weight
+            if reached >= share * total:
+                found[name] = value
+                break
+    return found
 
 
 def rate(count: int, seconds: float) -> float | None:

@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+_spent: Counter[str] = Counter()
+
+
+def spend(name: str, seconds: float) -> None:
+    """Note seconds of a kind of work deep inside another phase; `spent` tells how many there were so far."""
+    _spent[name] += seconds  # type: ignore[assignment]
+
+
+def spent(name: str) -> float:
+    """Return the seconds this process has noted under `name` so far."""
+    return float(_spent[name])
 
 
 class Phases:
