@@ -65,6 +65,18 @@ def energy_joules() -> float | None:
         return None if spent is None else spent / 1000
 
 
+def throttle_reasons() -> tuple[str, ...]:
+    """Return what slows GPU 0 at this moment (power cap, heat, brake); empty where nothing does, or none is there."""
+    with _nvml() as nvml:
+        handles = _handles(nvml) if nvml is not None else []
+        return _throttled(nvml, handles[0]) if handles else ()
+
+
+def _throttled(nvml: Any, gpu: Any) -> tuple[str, ...]:
+    reasons = _ask(lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu)) or 0
+    return tuple(name for bit, name in THROTTLE_BITS.items() if reasons & bit)
+
+
 def _gpu_facts() -> dict[str, Any]:
     with _nvml() as nvml:
         handles = _handles(nvml) if nvml is not None else []
@@ -74,8 +86,8 @@ def _gpu_facts() -> dict[str, Any]:
         memory = _ask(lambda: nvml.nvmlDeviceGetMemoryInfo(gpu))
         capability = _ask(lambda: nvml.nvmlDeviceGetCudaComputeCapability(gpu))
         limit = _ask(lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(gpu))
+        power = _ask(lambda: nvml.nvmlDeviceGetPowerUsage(gpu))
         cuda = _ask(nvml.nvmlSystemGetCudaDriverVersion)
-        reasons = _ask(lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu)) or 0
         return {
             "gpu": _text(_ask(lambda: nvml.nvmlDeviceGetName(gpu))),
             "gpu_count": len(handles),
@@ -86,7 +98,10 @@ def _gpu_facts() -> dict[str, Any]:
             "power_limit_watts": None if limit is None else limit / 1000,
             "sm_clock_mhz": _ask(lambda: nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_SM)),
             "max_sm_clock_mhz": _ask(lambda: nvml.nvmlDeviceGetMaxClockInfo(gpu, nvml.NVML_CLOCK_SM)),
-            "throttle_reasons": tuple(name for bit, name in THROTTLE_BITS.items() if reasons & bit),
+            "memory_clock_mhz": _ask(lambda: nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_MEM)),
+            "temperature_celsius": _ask(lambda: nvml.nvmlDeviceGetTemperature(gpu, nvml.NVML_TEMPERATURE_GPU)),
+            "power_watts": None if power is None else power / 1000,
+            "throttle_reasons": _throttled(nvml, gpu),
         }
 
 

@@ -203,6 +203,10 @@ class Machine:
     power_limit_watts: float | None = None
     sm_clock_mhz: int | None = None
     max_sm_clock_mhz: int | None = None
+    memory_clock_mhz: int | None = None
+    temperature_celsius: int | None = None
+    power_watts: float | None = None
+    """Drawn as the record was made."""
     throttle_reasons: tuple[str, ...] = ()
     cpu: str = ""
     cpu_count: int = 0

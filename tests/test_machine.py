@@ -38,6 +38,9 @@ def gpus(monkeypatch):
         nvmlSystemGetDriverVersion=lambda: "580.1",
         nvmlDeviceGetCurrentClocksThrottleReasons=lambda gpu: 0x1 | 0x4 | 0x40,
         nvmlDeviceGetClockInfo=_unknown,
+        nvmlDeviceGetTemperature=lambda gpu, kind: 61,
+        NVML_TEMPERATURE_GPU=0,
+        nvmlDeviceGetPowerUsage=lambda gpu: 412_500,
         nvmlDeviceGetMaxClockInfo=_unknown,
         nvmlDeviceGetTotalEnergyConsumption=lambda gpu: 12_500,
     )
@@ -52,6 +55,8 @@ def test_facts_of_a_gpu_are_read_and_unknown_ones_stay_blank(gpus):
     assert (facts.compute_capability, facts.driver, facts.cuda) == ("9.0", "580.1", "13.0")
     assert (facts.power_limit_watts, facts.gpu_memory_bytes) == (700.0, 80 * 2**30)
     assert facts.throttle_reasons == ("power_cap", "hw_thermal")
+    assert (facts.temperature_celsius, facts.power_watts, facts.memory_clock_mhz) == (61, 412.5, None)
+    assert room.throttle_reasons() == facts.throttle_reasons
     assert facts.sm_clock_mhz is None
     assert energy_joules() == 12.5
 
