@@ -75,10 +75,10 @@ def _wait_for_address(page, part):
     playwright.expect(page).to_have_url(re.compile(re.escape(part)))
 
 
-def test_every_item_of_the_first_run_is_listed_in_pages(visit, training_page):
+def test_every_item_of_the_best_run_is_listed_in_pages(visit, training_page):
     page = visit(training_page)
 
-    assert page.text_content("#count") == "300 of 300 items, base"
+    assert page.text_content("#count") == "300 of 300 items, checkpoint-180"
     assert page.locator("#list li").count() == 50
     page.click("#next")
     _shows(page, "#where", "page 2 of 6")
@@ -200,8 +200,26 @@ def test_a_lucky_match_shows_its_witness_with_its_rows_and_both_answers(visit, t
     witness = page.locator(".witness")
 
     assert "Witness 2" in witness.locator("h4").first.text_content()
-    assert re.match(r"INSERT INTO t VALUES \('\w+', NULL\);", witness.locator("pre").text_content())
+    assert re.fullmatch(r"\w+ NULL", " ".join(witness.locator("details tbody td").all_text_contents()))
     assert witness.locator("tr.off td").all_text_contents() == ["≠", "b", "2", "≠", "b", "3"]
+    assert "correct, but lucky" in page.locator("#item-body").text_content()
+
+
+def test_a_witness_shows_the_rows_of_the_tables_that_the_statements_read_first(visit, tmp_path):
+    inserts = """INSERT INTO "side" ("a") VALUES (1);
+INSERT INTO "Fli""ghts" ("id", "it's, (odd)") VALUES (1, 'x, y)'), (-2.5, 'O''Neil'), (NULL, '');
+INSERT INTO "flights" (id) VALUES (3), (4, now(1, 2)), ('cut he
+-- cut: 9,999 characters in all"""
+    body = _visit_one(visit, tmp_path, witness_case=json.dumps({"witness": 1, "inserts": inserts}))
+    shown = body.locator(".witness > .inserted")
+
+    assert shown.locator("h4").all_text_contents() == ["flights"]
+    assert shown.locator("td").all_text_contents() == ["3", "4", "now(1, 2)"]
+    assert body.locator(".witness > pre").text_content() == "('cut he\n-- cut: 9,999 characters in all"
+    other = body.locator(".witness details")
+    assert other.locator("h4").all_text_contents() == ["side", 'Fli"ghts']
+    assert other.locator("th").all_text_contents() == ["a", "id", "it's, (odd)"]
+    assert other.locator("td").all_text_contents() == ["1", "1", "x, y)", "-2.5", "O'Neil", "NULL", ""]
 
 
 def test_a_witness_on_which_the_answer_fails_shows_its_error(visit, tmp_path):
@@ -231,11 +249,11 @@ def test_the_keyboard_walks_items_closes_and_reaches_the_search(visit, training_
 def test_a_run_is_switched_inside_an_item(visit, training_page):
     page = visit(training_page, "#item=q00001")
     page.wait_for_selector("dialog[open] .runs button")
-    page.locator(".runs button", has_text="checkpoint-180").click()
-    _wait_for_address(page, "run=3")
+    page.locator(".runs button", has_text="base").click()
+    _wait_for_address(page, "run=0")
 
     pressed = page.locator('.runs button[aria-pressed="true"]')
-    assert "checkpoint-180" in pressed.text_content()
+    assert "base" in pressed.text_content()
 
 
 def test_a_models_markup_is_shown_as_text(visit, tmp_path):

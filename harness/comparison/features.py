@@ -27,6 +27,12 @@ STATEMENT = (
 )
 """Slices read off the gold statement."""
 
+COMPLEXITY = (
+    *("basic SQL", "aggregation", "single join", "multiple joins", "multiple_joins", "subqueries", "CTEs"),
+    *("set operations", "window functions"),
+)
+"""Classes of the gretel data set, the simplest first."""
+
 
 @lru_cache(maxsize=200_000)
 def statement_features(sql: str, dialect: str = "") -> Mapping[str, str]:
@@ -82,7 +88,7 @@ def _complexity(tree: exp.Expr, joins: int) -> str:
         ("single join", joins == 1),
         ("aggregation", tree.find(exp.Group, exp.AggFunc)),
     )
-    return next((name for name, found in classes if found), "basic SQL")
+    return next((name for name, found in classes if found), COMPLEXITY[0])
 
 
 def _joins(tree: exp.Expr) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.comparison.features import STATEMENT, length_classes, schema_size, statement_features
+from harness.comparison.features import COMPLEXITY, STATEMENT, length_classes, schema_size, statement_features
 from harness.comparison.loaded import Answers, Score
 
 SMALL = 30
@@ -83,6 +83,8 @@ def slice_scores(answers: Answers, slices: Mapping[str, Sequence[str]], rule: st
 
 def _natural(value: str) -> tuple[int, int, str]:
     digits = "".join(char for char in value.split("-")[0] if char.isdigit())
+    if value in COMPLEXITY:
+        return 1, COMPLEXITY.index(value), value
     rank = {"none": 0, "none shown": 0, "no": 0, "unparsed": 2, "unknown": 2}.get(value, 1)
     return rank, (int(digits) + value.startswith("over ") if digits else 0), value
 

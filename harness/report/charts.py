@@ -11,7 +11,7 @@ def learning_curve(data: ReportData) -> str:
     """Execution accuracy over steps, with intervals, one line a training; empty where there is no curve."""
     if not data.curves:
         return ""
-    with figure_of("curve", 6.8, 3.4) as (figure, drawn):
+    with figure_of("curve", 6.0, 3.4) as (figure, drawn):
         axes = figure.add_subplot()
         for curve, colour in zip(data.curves, colours(), strict=False):
             steps = [point.step for point in curve.points]
@@ -46,7 +46,7 @@ def learning_curve(data: ReportData) -> str:
 
 def outcomes(board: Board, name: str) -> str:
     """What became of the items, as one stacked bar a run."""
-    with figure_of(f"outcomes-{name}", 6.8, 0.9 + 0.42 * len(board.rows)) as (figure, drawn):
+    with figure_of(f"outcomes-{name}", 6.0, 0.9 + 0.42 * len(board.rows)) as (figure, drawn):
         axes = figure.add_subplot()
         left = [0.0] * len(board.rows)
         for group, members in OUTCOME_GROUPS.items():
@@ -56,7 +56,9 @@ def outcomes(board: Board, name: str) -> str:
                 left = [x + width for x, width in zip(left, widths, strict=True)]
         name_rows(axes, [row.label for row in board.rows])
         axes.set(xlim=(0, 100), xlabel="% of items")
-        axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=6, handlelength=1, columnspacing=1.2)
+        names = len(axes.containers)
+        columns = names if names <= 4 else 3
+        axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=columns, handlelength=1, columnspacing=1.2)
     return drawn.text("Share of items by kind of outcome, one bar a run")
 
 
@@ -66,7 +68,7 @@ def rules(board: Board, name: str) -> str:
     rows = [row for row in board.rows if row.headline]
     if not (others and rows):
         return ""
-    with figure_of(f"rules-{name}", 6.8, 1.0 + 0.42 * len(rows)) as (figure, drawn):
+    with figure_of(f"rules-{name}", 6.0, 1.0 + 0.42 * len(rows)) as (figure, drawn):
         axes = figure.add_subplot()
         axes.axvline(0, color=INK, linewidth=1)
         marks = ("v", "^", "s", "D", "P")
@@ -87,5 +89,5 @@ def rules(board: Board, name: str) -> str:
         name_rows(axes, [row.label for row in rows])
         axes.margins(x=0.08)
         axes.set(xlabel="points above or below the default rule")
-        axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=6, handletextpad=0.2, columnspacing=1.0)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=5, handletextpad=0.2, columnspacing=1.0)
     return drawn.text("Difference of each comparison rule to the default one, one line a run")

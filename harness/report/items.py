@@ -55,6 +55,7 @@ def item_payload(data: ReportData) -> ItemPayload:
     rules = rule_judgements(rows)
     meta = {
         "runs": [{"label": row.label, "id": row.run.id, "benchmark": _board_of(data, row)} for row in rows],
+        "start": max(rows, key=lambda row: (row.headline.share if row.headline else 0.0, -row.index)).index,
         "outcomes": outcomes,
         "groups": {str(name): place for place, group in enumerate(OUTCOME_GROUPS.values(), 1) for name in group},
         "rules": rules,

@@ -18,7 +18,7 @@ from harness.report.items import item_payload
 from harness.report.tables import Cell
 
 ASSETS = Path(__file__).parent / "assets"
-SCRIPTS = ("store.js", "diff.js", "tables.js", "item.js", "browser.js", "start.js")
+SCRIPTS = ("store.js", "diff.js", "tables.js", "inserts.js", "item.js", "browser.js", "start.js")
 """In the order they are put into the one script of the page."""
 
 

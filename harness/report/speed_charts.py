@@ -18,7 +18,7 @@ def frontier(data: ReportData) -> str:
     if not timed:
         return ""
     machines = list(dict.fromkeys(facts.machine(row.run) or "unknown machine" for row, _ in timed))
-    with figure_of("frontier", 6.8, 3.6) as (figure, drawn):
+    with figure_of("frontier", 6.0, 3.6) as (figure, drawn):
         axes = figure.add_subplot()
         for machine, colour in zip(machines, colours(), strict=False):
             members = [(row, rate) for row, rate in timed if (facts.machine(row.run) or "unknown machine") == machine]
@@ -74,7 +74,7 @@ def _stacked(name: str, lines: Sequence[tuple[str, Mapping[str, float]]], title:
     # as many phases as there are colours; what is left of the smallest is one block
     largest = {phase for phase, _ in totals.most_common(len(SERIES) - 1)}
     phases = sorted(largest, key=facts.phase_order)
-    with figure_of(name, 6.8, 0.9 + 0.42 * len(lines)) as (figure, drawn):
+    with figure_of(name, 6.0, 0.9 + 0.42 * len(lines)) as (figure, drawn):
         axes = figure.add_subplot()
         left = [0.0] * len(lines)
         for phase, colour in zip((*phases, "other"), SERIES, strict=False):
@@ -85,7 +85,7 @@ def _stacked(name: str, lines: Sequence[tuple[str, Mapping[str, float]]], title:
         name_rows(axes, [label for label, _ in lines])
         axes.xaxis.set_major_formatter(lambda value, _: units.number(value))
         axes.set(xlabel="wall seconds")
-        axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=8, handlelength=1, columnspacing=1.2)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=5, handlelength=1, columnspacing=1.2)
     return drawn.text(title)
 
 

@@ -44,7 +44,7 @@ def _phases(lines: list[tuple[str, dict[str, float]]]) -> Table:
 
 def hardware(data: ReportData) -> Table:
     """Speed by machine, never averaged over machines; every rate beside its memory and energy."""
-    columns = ("machine", "model", "output", "prompt + output", "padding", "queries", "correct queries", "a query")
+    columns = ("machine", "model", "output", "padding", "queries", "correct queries", "a query")
     rows = []
     for row in sorted(data.rows, key=lambda row: facts.machine(row.run)):
         speed, trained = facts.speed(row.run), facts.section(row.run, "training")
@@ -56,7 +56,6 @@ def hardware(data: ReportData) -> Table:
                 Cell(facts.machine(row.run) or units.NONE, kind="name"),
                 Cell(row.label, kind="note"),
                 number(units.rate(rates.get("output_tokens_per_second"))),
-                number(units.rate(_all_rate(speed))),
                 number(units.percent(_padding(speed))),
                 number(units.rate(rates.get("queries_per_second"), "/s")),
                 number(units.rate(rates.get("correct_queries_per_second"), "/s")),
@@ -173,12 +172,6 @@ def _two(measured: float | None, sheet: float | None) -> str:
 
 def _bound(row: RunRow, phase: str) -> str:
     return facts.binds(row.run, phase) or "nothing here: the host, or too little work"
-
-
-def _all_rate(speed: Mapping[str, Any]) -> float | None:
-    tokens = (speed.get("prompt_tokens") or 0) + (speed.get("output_tokens") or 0)
-    seconds = speed.get("generate_seconds")
-    return tokens / seconds if tokens and seconds else None
 
 
 def _padding(speed: Mapping[str, Any]) -> float | None:

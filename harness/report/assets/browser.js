@@ -50,6 +50,9 @@ function changed() {
 
 function keys(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
+  // in a table wider than the screen the arrows scroll
+  const wide = event.target.closest(".scroll");
+  if (wide && wide.scrollWidth > wide.clientWidth) return;
   if (dialog.open && event.key === "ArrowRight") step(1);
   else if (dialog.open && event.key === "ArrowLeft") step(-1);
   else if (!dialog.open && event.key === "/") { event.preventDefault(); field("q").focus(); }
@@ -61,14 +64,14 @@ function read(fragment) {
   const found = { page: Math.max(0, (parseInt(given.get("page"), 10) || 1) - 1), lucky: given.get("lucky") === "1", item: given.get("item") || "" };
   for (const name of NAMES) found[name] = given.get(name) || "";
   const known = (number) => /^\d+$/.test(number) && Number(number) < meta.runs.length;
-  if (!known(found.run)) found.run = "0";
+  if (!known(found.run)) found.run = String(meta.start);
   if (found.versus === found.run || !known(found.versus)) { found.versus = ""; found.flip = ""; }
   return found;
 }
 
 function write(next) {
   const given = new URLSearchParams();
-  for (const name of NAMES) if (next[name] && !(name === "run" && next.run === "0")) given.set(name, next[name]);
+  for (const name of NAMES) if (next[name] && !(name === "run" && next.run === String(meta.start))) given.set(name, next[name]);
   if (next.lucky) given.set("lucky", "1");
   if (next.page) given.set("page", String(next.page + 1));
   if (next.item) given.set("item", next.item);

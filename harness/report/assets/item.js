@@ -14,7 +14,7 @@ function itemView(item, text) {
   parts.push(two, verdictView(item, answer));
   if (!whole) parts.push(element("p", "note", "Too long to mark the differences."));
   if (answer.t && answer.u) parts.push(tablesView(answer.u, answer.t));
-  if (answer.p) parts.push(witnessView(answer.p));
+  if (answer.p) parts.push(witnessView(answer.p, [gold, answer.s]));
   if (answer.c !== undefined) parts.push(folded("Answer as the model wrote it", element("pre", "", answer.c)));
   parts.push(schemaView(text), sliceView(item));
   return parts;
@@ -48,7 +48,8 @@ function runButtons(item) {
 function verdictView(item, answer) {
   const box = element("div", "reason");
   const name = meta.outcomes[index.outcomes[state.run][item]];
-  box.append(element("strong", "", plain(name)), answer.m ? `: ${answer.m}` : "");
+  const said = lucky(state.run, item) ? `${plain(name)}, but lucky` : plain(name);
+  box.append(element("strong", "", said), answer.m ? `: ${answer.m}` : "");
   const notes = [];
   if (lucky(state.run, item))
     notes.push(answer.w === undefined || answer.p

@@ -49,10 +49,10 @@ function scrolled(name, content) {
 }
 
 /** The rows of a made database on which gold and answer part, and what each returns there. */
-function witnessView(witness) {
+function witnessView(witness, statements) {
   const box = element("div", "witness");
   box.append(element("h4", "", witness.w === undefined ? "Witness: rows that tell the two apart" : `Witness ${witness.w}: rows that tell the two apart`));
-  if (witness.i) box.append(element("pre", "", witness.i));
+  if (witness.i) box.append(...insertsView(witness.i, statements));
   const two = element("div", "two tables");
   const gold = witness.u, found = witness.t;
   const nothing = { r: [] };
