@@ -26,7 +26,7 @@ from tests.test_suite import SCHEMA
 QUICK = MakerOptions(settings=SuiteSettings(candidates=6, patience=3))
 GOLDS = (
     "SELECT DISTINCT s.country FROM singer AS s JOIN concert AS c ON s.singer_id = c.singer_id WHERE c.year BETWEEN 2014 AND 2016",
-    "SELECT s.name FROM singer AS s WHERE s.singer_id IN (SELECT c.singer_id FROM concert AS c WHERE c.year = 2014 OR c.year = 2016)",
+    "SELECT s.name FROM singer AS s WHERE s.country = 'France' AND s.singer_id IN (SELECT c.singer_id FROM concert AS c WHERE c.year = 2014 OR c.year = 2016)",
     "SELECT country, COUNT(name), AVG(age) FROM singer WHERE age > 20 AND country <> 'France' GROUP BY country HAVING COUNT(*) > 1",
     "SELECT country FROM singer GROUP BY country",
     "SELECT name FROM singer UNION SELECT name FROM stadium",
