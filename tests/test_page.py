@@ -242,6 +242,7 @@ def test_the_keyboard_walks_items_closes_and_reaches_the_search(visit, training_
     page.keyboard.press("Escape")
     page.wait_for_selector("dialog:not([open])", state="attached")
     assert "item=" not in page.evaluate("location.hash")
+    playwright.expect(page.locator("#list a").nth(1)).to_be_focused()
     page.keyboard.press("/")
     assert page.evaluate("document.activeElement.id") == "f-q"
 

@@ -6,7 +6,7 @@ const field = (name) => document.getElementById(`f-${name}`);
 const byId = (id) => document.getElementById(id);
 const plain = (text) => text.replaceAll("_", " ");
 const dialog = byId("item");
-let state = null, shown = [], turn = 0;
+let state = null, shown = [], turn = 0, last = "";
 
 function fill(select, options) {
   select.replaceChildren(...options.map(([value, text]) => new Option(text, value)));
@@ -34,7 +34,7 @@ function setUp() {
   byId("item-prev").addEventListener("click", () => step(-1));
   byId("item-next").addEventListener("click", () => step(1));
   byId("item-close").addEventListener("click", () => dialog.close());
-  dialog.addEventListener("close", () => state.item && go({ ...state, item: "" }));
+  dialog.addEventListener("close", () => { if (state.item) { last = state.item; go({ ...state, item: "" }); } });
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   addEventListener("hashchange", () => arrive(false));
   addEventListener("keydown", keys);
@@ -118,6 +118,7 @@ function outcomeTag(run, item) {
 function line(item) {
   const link = document.createElement("a");
   link.href = write({ ...state, item: index.ids[item] });
+  link.dataset.item = index.ids[item];
   const tags = element("span", "tags");
   if (state.versus !== "") tags.append(outcomeTag(state.versus, item), element("span", "tag plain", "→"));
   tags.append(outcomeTag(state.run, item));
@@ -137,6 +138,11 @@ function render() {
   byId("prev").disabled = state.page === 0;
   byId("next").disabled = state.page >= pages - 1;
   if (state.item) open(); else if (dialog.open) dialog.close();
+  if (!state.item && last) {
+    // the list is new: the keyboard goes on where the item was opened
+    [...byId("list").querySelectorAll("a")].find((link) => link.dataset.item === last)?.focus();
+    last = "";
+  }
 }
 
 const grouped = (number) => String(number).replace(/\B(?=(\d{3})+$)/g, " ");
@@ -158,6 +164,9 @@ async function open() {
   byId("item-prev").disabled = place <= 0;
   byId("item-next").disabled = place < 0 || place >= shown.length - 1;
   byId("item-body").replaceChildren(...itemView(item, text));
-  if (!dialog.open) dialog.showModal();
+  if (!dialog.open) {
+    dialog.showModal();
+    dialog.focus();
+  }
   dialog.scrollTop = 0;
 }
