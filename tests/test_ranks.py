@@ -151,6 +151,31 @@ def test_two_ranks_of_which_one_is_killed_give_the_bits_of_one_process(place, mo
     assert mine[1] == theirs[1]
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the ranks in /proc")
+def test_two_ranks_train_one_adapter_and_go_on_where_one_was_killed(place):
+    """The losses of two ranks are, up to rounding, those of one process with a batch of twice the size."""
+    adapter = place / "reports" / "adapters" / "toy"
+    first = adapter / "checkpoints" / "checkpoint-4" / "harness.json"
+    kill_when(launch(place, "train", "toy.toml"), first.is_file, rank=1)
+    document = ended(launch(place, "train", "toy.toml"))
+    assert (document["steps"], document["reused"], len(document["checkpoints"])) == (8, False, 2)
+    record = json.loads((adapter / "harness.json").read_text())
+    assert (record["status"], record["resumed_from"]) == ("finished", 4)
+    alone = ["train.batch_size=2", "train.output=alone"]
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", "train", "toy.toml", *alone],
+        cwd=place,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    other = json.loads((place / "alone" / "harness.json").read_text())
+    assert record["loss"] == pytest.approx(other["loss"], rel=1e-3)
+    assert 0 <= record["facts"]["padded_tokens"] <= other["facts"]["padded_tokens"]
+
+
 # -- without processes
 
 

@@ -26,8 +26,12 @@ _SHOWN = 2000
 def train(path: Path, overrides: Sequence[str]) -> None:
     """Train the experiment's adapter and print where it lies and how fast it went."""
     experiment = load_experiment(path, overrides)
+    together = ranks(os.environ, experiment.model.device)
+    if not together.first:
+        train_experiment(experiment, say=_unsaid, ranks=together)
+        return
     with progress("training") as tick:
-        result = train_experiment(experiment, say=say, tick=tick)
+        result = train_experiment(experiment, say=say, tick=tick, ranks=together)
     if result.reused:
         say(f"{result.adapter} is already trained by this recipe: reused.")
     loss = "" if result.loss is None else f", loss {result.loss:.3f}"

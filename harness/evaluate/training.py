@@ -12,13 +12,16 @@ from harness.evaluate.judging import Tick
 from harness.evaluate.predictions import limited
 from harness.evaluate.settings import model_settings, train_settings
 from harness.prompt import example
+from harness.ranks import ALONE, Ranks
 from harness.trainer.result import TrainResult
 from harness.trainer.settings import Example
 from harness.units import plural
 
 
-def train_experiment(experiment: Experiment, *, say: Callable[[str], None], tick: Tick | None = None) -> TrainResult:
-    """Train, resume or reuse the experiment's adapter."""
+def train_experiment(
+    experiment: Experiment, *, say: Callable[[str], None], tick: Tick | None = None, ranks: Ranks = ALONE
+) -> TrainResult:
+    """Train, resume or reuse the experiment's adapter; several processes may do it together."""
     benchmark = benchmarks.load(experiment.benchmark.name, experiment.benchmark.settings)
     items = limited(benchmark.items("train"), experiment.train.limit)
     overlap = benchmark.overlap()
@@ -37,5 +40,6 @@ def train_experiment(experiment: Experiment, *, say: Callable[[str], None], tick
         Path(experiment.adapter_folder),
         data=data_facts(benchmark, "train", benchmarks.split_digest(items)),
         say=say,
+        ranks=ranks,
         progress=None if tick is None else lambda done, total, words: tick(done, total),
     )

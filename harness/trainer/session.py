@@ -60,7 +60,8 @@ class CountingTrainer(SFTTrainer):
     @property
     def padded_tokens(self) -> int:
         """Positions of padding that went through the model."""
-        return self._positions - self.trained_tokens
+        positions = torch.tensor(self._positions, device=self.args.device)
+        return int(self.accelerator.reduce(positions, "sum")) - self.trained_tokens
 
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
         """Count the tokens of the loss as transformers does, without waiting for the device."""

@@ -23,6 +23,7 @@ from harness.model.files import digest, file_digest
 from harness.model.load import Loaded, load_base, pick_device
 from harness.model.settings import ModelSettings
 from harness.model.source import is_hub_id, locate_base
+from harness.ranks import ALONE, Ranks
 from harness.throughput import timed
 from harness.throughput.budget import Phases
 from harness.throughput.peaks import Peaks, measured
@@ -30,11 +31,9 @@ from harness.trainer.assemble import build_trainer
 from harness.trainer.auto import resolve
 from harness.trainer.card import write_card, write_checkpoint_card
 from harness.trainer.hub import push
-from harness.trainer.speed import throughput_facts
 from harness.trainer.recipe import prepare_model, trainable_facts
 from harness.trainer.result import (
     CHECKPOINTS,
-    Checkpoint,
     TrainResult,
     find_checkpoints,
     find_result,
@@ -45,6 +44,7 @@ from harness.trainer.result import (
 from harness.trainer.rows import Rows, data_digest, encode_rows
 from harness.trainer.session import CountingTrainer, InterruptAfterStep, Progress, Watch
 from harness.trainer.settings import Example, TrainSettings
+from harness.trainer.speed import throughput_facts
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 NOT_TRAINED = ("report_to", "push_to_hub", "hub_model_id", "logging_steps", "save_every_steps", "save_each_epoch")
@@ -71,19 +71,26 @@ def train(
     data: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
     say: Callable[[str], None] | None = None,
+    ranks: Ranks = ALONE,
 ) -> TrainResult:
     """Train an adapter into `out` and return what came of it; `data` says on its card where the examples are from.
 
     The same settings, data and base: a finished adapter is returned as it is, an unfinished one resumes from its last
     whole checkpoint. Another training found in `out` is set aside under a name with its digest. Ctrl-C ends after the
     step with a checkpoint, then raises KeyboardInterrupt.
+
+    Of several `ranks` each trains on its own rows of a step, so `batch_size` counts per rank, and the first one writes.
     """
-    identity = _identity(examples, model, settings)
-    _make_room(out, identity["settings_digest"])
-    done = find_result(out)
+    identity = _identity(examples, model, settings, ranks.count)
+    if ranks.first:
+        _make_room(out, identity["settings_digest"])
+    done = ranks.agree(find_result(out) if ranks.first else None)
     if done is not None:
         return done
-    write_record(out, {"status": "running", **identity})
+    if ranks.first:
+        write_record(out, {"status": "running", **identity})
+        _drop_torn_checkpoints(out)
+    ranks.wait()
     with _explained(settings, out), quiet(), _hushed():
         phases = Phases()
         with phases("probe"):
@@ -93,11 +100,14 @@ def train(
         with phases("tokenise"):
             rows = encode_rows(examples, loaded.tokenizer, settings)
         passes = settings.max_steps * settings.batch_size * settings.accumulation * settings.max_length
-        settings, chosen = resolve(settings, loaded, passes or rows.tokens * settings.epochs)
+        chosen = ""
+        if ranks.count == 1:
+            settings, chosen = resolve(settings, loaded, passes or rows.tokens * settings.epochs)
         if chosen and say is not None:
             say(chosen)
         identity = {**identity, "data": dict(data or {}), "rungs": chosen or "written"}
-        return _train(rows, loaded, settings, out, identity, progress, phases, peaks)
+        trainer, result = _train(rows, loaded, settings, out, identity, progress, phases, peaks)
+        return _finish(trainer, result, settings, ranks)
 
 
 def _train(
@@ -109,7 +119,7 @@ def _train(
     progress: Progress | None,
     phases: Phases,
     peaks: Peaks,
-) -> TrainResult:
+) -> tuple[CountingTrainer, TrainResult]:
     facts = {**identity, "model": dict(loaded.facts), "rows": len(rows.input_ids), "row_tokens": rows.tokens}
     facts["versions"] = {name: importlib.metadata.version(name) for name in ("torch", "transformers", "trl", "peft")}
     with phases("prepare"):
@@ -118,7 +128,7 @@ def _train(
         facts = json.loads(json.dumps(facts))  # what is read back later is then equal to it
         watch = Watch(settings, facts, progress)
         trainer = build_trainer(model, loaded, rows, settings, out, [watch])
-        last = _last_checkpoint(out)
+        last = next(reversed(find_checkpoints(out)), None)
     with InterruptAfterStep(watch), phases("train"), timed(loaded.device) as region:
         trainer.train(resume_from_checkpoint=str(last.path) if last else None)
     if watch.interrupted:
@@ -146,16 +156,24 @@ def _train(
         over_long={"rows": rows.over_long, "dropped": rows.dropped, "truncated": rows.over_long - rows.dropped},
         facts={**facts, "padded_tokens": counted["padded_tokens"], "throughput": speed},
     )
-    return _finish(trainer, result, settings)
+    return trainer, result
 
 
-def _finish(trainer: CountingTrainer, result: TrainResult, settings: TrainSettings) -> TrainResult:
+def _finish(trainer: CountingTrainer, result: TrainResult, settings: TrainSettings, ranks: Ranks) -> TrainResult:
     """Save adapter, tokenizer, card; the record comes last and marks the adapter as finished."""
+    trainer.save_model(str(result.adapter))  # where the weights are spread over the ranks, all of them give theirs
+    if ranks.first:
+        result = _recorded(result, settings)
+    ranks.wait()
+    return result
+
+
+def _recorded(result: TrainResult, settings: TrainSettings) -> TrainResult:
+    """What stands beside the weights."""
     out = result.adapter
     for checkpoint in find_checkpoints(out):
         if (read_record(checkpoint.path) or {}).get("interrupted"):
             shutil.rmtree(checkpoint.path)
-    trainer.save_model(str(out))
     (out / "training_args.bin").unlink(missing_ok=True)  # a pickle that nothing needs
     base = result.facts["model"]["source"]
     if is_hub_id(base) and not Path(base).exists():
@@ -179,7 +197,9 @@ def _name_base(folder: Path, base: str) -> None:
     file.write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf-8")
 
 
-def _identity(examples: Sequence[Example], model: ModelSettings, settings: TrainSettings) -> dict[str, Any]:
+def _identity(
+    examples: Sequence[Example], model: ModelSettings, settings: TrainSettings, processes: int
+) -> dict[str, Any]:
     """Return settings and digests; `settings_digest` is equal where the adapter would be the same."""
     asked = {key: value for key, value in dataclasses.asdict(settings).items() if key not in NOT_TRAINED + SPEED}
     base = locate_base(model)
@@ -198,6 +218,8 @@ def _identity(examples: Sequence[Example], model: ModelSettings, settings: Train
             "chat_template_from": model.chat_template_from,
         },
     }
+    if processes > 1:
+        what["processes"] = processes  # a step is then larger
     digested = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
     return {
         "settings_digest": digested,
@@ -226,13 +248,12 @@ def _make_room(out: Path, settings_digest: str) -> None:
     out.rename(aside)
 
 
-def _last_checkpoint(out: Path) -> Checkpoint | None:
-    """Return the newest whole checkpoint; ones cut off while written are removed, for trl would take them."""
-    whole = find_checkpoints(out)
+def _drop_torn_checkpoints(out: Path) -> None:
+    """Remove checkpoints that were cut off while written, for trl would take them."""
+    whole = {checkpoint.path for checkpoint in find_checkpoints(out)}
     for folder in (out / CHECKPOINTS).glob("checkpoint-*"):
-        if folder not in {checkpoint.path for checkpoint in whole}:
+        if folder not in whole:
             shutil.rmtree(folder)
-    return whole[-1] if whole else None
 
 
 @contextmanager
