@@ -9,7 +9,7 @@ from harness.dialect.database_file import FileKind, file_kind, file_schema_text,
 from harness.dialect.declared import declared_catalog
 from harness.dialect.duckdb_file import duckdb_tables, open_duckdb
 from harness.dialect.profile import Profile, profile_of, settings_of
-from harness.dialect.schema import SchemaLoad, translate_schema
+from harness.dialect.schema import SchemaLoad, plain_schema, translate_schema
 from harness.dialect.sqlite_file import materialise_sqlite, open_sqlite, sqlite_schema_text, sqlite_tables
 from harness.dialect.translate import Bind, Translation, translate, translate_after_error
 
@@ -29,6 +29,7 @@ __all__ = [
     "materialise_sqlite",
     "open_duckdb",
     "open_sqlite",
+    "plain_schema",
     "profile_of",
     "quote",
     "read_catalog",

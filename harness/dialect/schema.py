@@ -26,6 +26,8 @@ Run = Callable[[str], str | None]
 """Runs a statement; DuckDB's error message, None where it ran."""
 
 _CREATE = re.compile(r"\s*CREATE\s+(?:TEMP(?:ORARY)?\s+)?TABLE\s", re.IGNORECASE)
+_PLAIN = re.compile(r"\s*(?:CREATE\s+TABLE|INSERT\s+INTO)\s", re.IGNORECASE)
+_REALS = re.compile(r"\b(?:REAL|FLOAT4?)\b", re.IGNORECASE)
 _EXISTS = re.compile(r'Table with name "?([^"!]+)"? already exists')
 _NO_KEY = re.compile(r"NOT NULL constraint failed: ([\w ]+)\.([\w ]+)")
 
@@ -40,6 +42,16 @@ class SchemaLoad:
     """One road for each statement of the script that ran or was passed over."""
     errors: tuple[str, ...]
     """DuckDB's words, one for each statement that could not be loaded; empty: the script is loaded."""
+
+
+def plain_schema(script: str, dialects: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The script's statements as they are tried first, where each of them makes or fills a table; else None.
+
+    Should DuckDB take them all, they are what `translate_schema` would have run.
+    """
+    profile = profile_of(dialects)
+    pieces = split_statements(script)
+    return tuple([_with_meaning(piece, profile)[0] for piece in pieces]) if all(map(_PLAIN.match, pieces)) else None
 
 
 def translate_schema(script: str, dialects: tuple[str, ...], run: Run) -> SchemaLoad:
@@ -148,7 +160,7 @@ def _candidates(text: str, dialects: tuple[str, ...], meant: tuple[str, ...]) ->
 
 def _with_meaning(statement: str, profile: Profile) -> tuple[str, tuple[str, ...]]:
     """The statement with REAL and FLOAT of a CREATE TABLE as 64-bit numbers, where the dialect has them so."""
-    if not profile.wide_reals or not _CREATE.match(statement):
+    if not profile.wide_reals or not _CREATE.match(statement) or not _REALS.search(statement):
         return statement, ()
     tokens = significant(statement)
     changes = set()

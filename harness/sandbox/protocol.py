@@ -19,6 +19,7 @@ MAX_FRAME_BYTES = 64 * 2**20
 """Largest reply the parent reads; a worker that claims more is killed."""
 _HEADER = struct.Struct("<I")
 _REPLY = struct.Struct("<qBI")
+_encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 DONE, PARTIAL = 0, 1
 """Kinds of reply: the job's answer, or what was known before its dangerous part."""
 IDLE = -1
@@ -33,7 +34,7 @@ def pack_jobs(jobs: list[tuple[int, Any]]) -> bytes:
 
 def pack_reply(number: int, body: dict[str, Any], blob: bytes = b"", *, kind: int = DONE) -> bytes:
     """One frame with a job's answer: a JSON document, and bytes that the parent keeps without reading them."""
-    text = json.dumps(body, ensure_ascii=True, separators=(",", ":")).encode()
+    text = _encode(body).encode()
     frame = _REPLY.pack(number, kind, len(text)) + text + blob
     return _HEADER.pack(len(frame)) + frame
 

@@ -20,6 +20,7 @@ GRACE_SECONDS = 0.5
 PYTHON_SECONDS = 20.0
 """What the worker's own work between two statements may take: reading SQL, comparing tables."""
 _ORPHAN_SECONDS = 10.0
+"""How long past a deadline the process lives where its parent is gone."""
 
 
 class Interruptible(Protocol):
@@ -38,6 +39,7 @@ class Watchdog:
         self._board = board
         self._target: Interruptible | None = None
         self._until = 0.0
+        self._alarm = 0.0
         self._parent = os.getppid()
         # SIGALRM's default is death: no Python code has to run for it
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -64,11 +66,15 @@ class Watchdog:
     def end(self) -> None:
         """No job runs: wait for the parent as long as it takes."""
         self._board.begin(-1)
+        self._alarm = 0.0
         signal.setitimer(signal.ITIMER_REAL, 0)
 
     def _arm(self, until: float) -> None:
         self._board.arm(self.stage, until)
-        signal.setitimer(signal.ITIMER_REAL, max(until - time.monotonic(), 0.0) + _ORPHAN_SECONDS)
+        # the kernel's timer is for a worker without a parent: within one job it is only ever put off
+        if until > self._alarm:
+            self._alarm = until + _ORPHAN_SECONDS
+            signal.setitimer(signal.ITIMER_REAL, max(self._alarm - time.monotonic(), 0.001))
 
     def _watch(self) -> None:
         while True:

@@ -6,7 +6,7 @@ import pickle
 import re
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from harness.answer import (
     OrderPlan,
@@ -25,8 +25,6 @@ from harness.scoring.outcomes import reason_of
 from harness.scoring.settings import ScoreSettings
 from harness.sqltext import Form, Kind, split_statements, statement_kind
 
-FORMAT = 1
-"""Raised whenever `Gold` changes."""
 _ORDERED = re.compile(r"order|limit|offset|fetch", re.IGNORECASE)
 VOLATILE = re.compile(
     r"\b(?:random|rand|uuid|gen_random_uuid|uuidv4|uuidv7|newid|nextval|current_query_id|current_transaction_id)"
@@ -70,16 +68,21 @@ class Gold:
     """What exact match compares with, the names resolved by the tables."""
 
     def pack(self) -> bytes:
-        """As bytes for the cache."""
-        return zlib.compress(pickle.dumps(self, protocol=pickle.HIGHEST_PROTOCOL), 1)
+        """As bytes for the cache: their first one says whether the rest is compressed."""
+        facts = tuple([getattr(self, name) for name in _FIELDS])
+        data = pickle.dumps(facts, protocol=pickle.HIGHEST_PROTOCOL)
+        return b"\0" + data if len(data) < _WORTH_PACKING else b"\1" + zlib.compress(data, 1)
 
     @classmethod
     def unpack(cls, data: bytes) -> Gold:
         """From `pack`'s bytes; only a worker does this."""
-        gold = pickle.loads(zlib.decompress(data))
-        if not isinstance(gold, cls):
-            raise TypeError("not a gold answer")
-        return gold
+        facts = pickle.loads(data[1:] if data[:1] == b"\0" else zlib.decompress(data[1:]))
+        return cls(*facts)
+
+
+_FIELDS = tuple(field.name for field in fields(Gold))
+_WORTH_PACKING = 4096
+"""Bytes below which compression costs more time than it saves."""
 
 
 def ask_gold(space: Space, sql: str, statements: tuple[str, ...], settings: ScoreSettings) -> Gold:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from enum import StrEnum
 from functools import lru_cache
@@ -100,8 +101,27 @@ def split_statements(sql: str) -> list[str]:
     return list(_split(sql))
 
 
+_EDGES = re.compile(r"""'[^'\\]*+'|"[^"]*+"|;|--|/\*|[`'"\\$]""")
+"""What may hide a semicolon, or be one."""
+
+
 @lru_cache(maxsize=4096)
 def _split(sql: str) -> tuple[str, ...]:
+    pieces: list[str] = []
+    start = 0
+    for edge in _EDGES.finditer(sql):
+        text = edge.group()
+        if text == ";":
+            pieces.append(sql[start : edge.start()].strip())
+            start = edge.end()
+        elif len(text) == 1 or text[0] in "-/":
+            return _split_tokens(sql)
+    pieces.append(sql[start:].strip())
+    return tuple([piece for piece in pieces if piece])
+
+
+def _split_tokens(sql: str) -> tuple[str, ...]:
+    """As `_split`, for text with comments and unusual quotes."""
     pieces: list[str] = []
     start, filled = 0, False
     for token in scan(sql):
@@ -144,7 +164,13 @@ def _of_word(word: str) -> Kind:
     return Kind.FORBIDDEN if word in _FORBIDDEN else Kind.NONE
 
 
+_FIRST = re.compile(r"[\s(]*+(?:(SELECT)|INSERT|DELETE)\b", re.IGNORECASE)
+
+
 def _of_statement(sql: str) -> Kind:
+    plain = _FIRST.match(sql)
+    if plain is not None:
+        return Kind.READ if plain.group(1) else Kind.WRITE
     tokens = [token for token in scan(sql) if token.kind not in (SPACE, COMMENT)]
     at = 0
     while at < len(tokens) and tokens[at].text == "(":
