@@ -85,8 +85,8 @@ max_new_tokens = 256
 # key_variable = "OPENAI_API_KEY"
 
 [score]
-# true: also judge on generated databases that tell lucky matches from right ones (slower the first time).
-suite = false
+# Also judge on generated databases that tell lucky matches from right ones (slower the first time).
+suite = true
 
 [eval]
 models = ["base"]

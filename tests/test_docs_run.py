@@ -1,0 +1,156 @@
+"""Every command in the README and the docs runs as it is written, or stands in a list that says what it would need."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from documents import ROOT, SHELL, Block, blocks, commands_of, program, run
+from made_runs import make_facts, make_items, write_run
+
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+GPU, HUB, SERVER, DATA = "a GPU", "a download of weights or data", "a running server", "data that are not shipped"
+TESTED = "minutes: run by another test, smaller"
+NEEDS = {
+    # README
+    "make train eval": f"{TESTED}: tests/test_end_to_end.py",
+    "make test": "itself",
+    "make train eval EXPERIMENT=benchmarks/gretel/gemma-3-1b.toml ARGS=train.epochs=1": GPU,
+    "harness train benchmarks/pocket/pocket.toml": f"{TESTED}: tests/test_end_to_end.py",
+    "harness eval benchmarks/pocket/pocket.toml --show 2": f"{TESTED}: tests/test_end_to_end.py",
+    "harness score spider predictions.jsonl benchmark.root=/data/spider --out reports/runs/mine": DATA,
+    "harness audit pocket": f"{TESTED}: tests/test_pocket.py",
+    "harness bench score": f"{TESTED}: tests/test_bench.py",
+    "harness merge reports/adapters/pocket --out merged": f"{TESTED}: tests/test_end_to_end.py",
+    "harness ask 'How many orders are there?' --schema schema.sql": f"{TESTED}: tests/test_end_to_end.py",
+    # docs/your-own-database.md
+    "harness eval benchmarks/shop/shop.toml": HUB,
+    "harness ask 'Which city spends most?' --schema shop --experiment benchmarks/shop/shop.toml --model base": HUB,
+    "harness eval benchmarks/shop/shop.toml generate.backend=server "
+    "generate.server.url=http://localhost:8000/v1": SERVER,
+    "harness train benchmarks/shop/shop.toml benchmark.evaluate=test": HUB,
+    "harness eval benchmarks/shop/shop.toml benchmark.evaluate=test eval.models=base,checkpoints": HUB,
+    # docs/servers.md
+    "harness eval benchmarks/spider/gemma-3-270m.toml generate.backend=server generate.server.concurrency=256": SERVER,
+    "harness eval benchmarks/spider/gemma-3-270m.toml generate.backend=server "
+    """'eval.models=["base-it", "checkpoint-202"]'""": SERVER,
+    "harness merge reports/adapters/spider-gemma-3-270m --out merged": f"{TESTED}: tests/test_end_to_end.py",
+    # docs/formats.md
+    "harness score singers.jsonl out/tiny/samples_singers_2026-11-24T08-30-01.jsonl": f"{TESTED}: test_foreign.py",
+    "harness score singers.jsonl logs/2026-11-24T08-30-27-00-00_singers.eval": f"{TESTED}: test_foreign.py",
+}
+"""Commands that are not run here, with what they need; all others are."""
+
+
+def _runnable(block: Block) -> bool:
+    return block.language not in SHELL or not set(block.commands) & set(NEEDS)
+
+
+@pytest.mark.parametrize("path", [ROOT / "README.md", *DOCS], ids=lambda path: path.name)
+def test_every_command_is_run_or_says_what_it_needs(path):
+    for block in blocks(path):
+        left = [command for command in block.commands if command not in NEEDS]
+        if path.name == "README.md":
+            # the README's block is a list of examples: each is run by itself below
+            assert [command for command in left if command not in README_RUN] == []
+        else:
+            assert not left or (block.language in SHELL and _runnable(block)), left
+
+
+def test_no_command_is_excused_that_no_document_has():
+    named = {command for path in (ROOT / "README.md", *DOCS) for block in blocks(path) for command in block.commands}
+    assert set(NEEDS) - named == set()
+
+
+@pytest.fixture(name="place")
+def _place(tmp_path: Path) -> tuple[Path, dict[str, str]]:
+    place = tmp_path / "place"
+    place.mkdir()
+    return place, program(tmp_path / "bin")
+
+
+def made_runs(folder: Path, *names: str) -> None:
+    for number, name in enumerate(names):
+        rows = [{key: value for key, value in row.items() if key != "tags"} for row in make_items(60, 0.5, number)]
+        write_run(folder, make_facts(name, name), rows)
+
+
+README_RUN = {
+    "harness compare reports/runs/a reports/runs/b",
+    "harness report",
+    "harness sql 'SELECT model, n, execution_accuracy FROM runs'",
+    "harness init shop --database shop.duckdb --questions questions.csv",
+    "harness verify reports/runs/mine",
+}
+"""Commands of the README's list of examples that are quick where runs a and b are there."""
+
+
+@pytest.mark.slow
+def test_a_stranger_comes_from_a_database_to_a_report_by_the_page_as_written(place):
+    folder, environment = place
+    parts = blocks(ROOT / "docs" / "your-own-database.md")
+    environment["PYTHONWARNINGS"] = "ignore"
+    run([part for part in parts if _runnable(part)], folder, environment)
+    assert (folder / "reports" / "page" / "index.html").stat().st_size > 10_000
+    assert {path.name for path in (folder / "reports" / "runs").iterdir()} == {"first", "second"}
+
+    # the pages that go on from here
+    shutil.copy(folder / "second.jsonl", folder / "predictions.jsonl")
+    shutil.copytree(folder / "reports" / "runs" / "first", folder / "reports" / "runs" / "main")
+    run([part for part in blocks(ROOT / "docs" / "ci.md") if _runnable(part)], folder, environment)
+    assert json.loads((folder / "compare.json").read_text())["pairs"]
+    assert (folder / "reports" / "results.xml").is_file()
+    workflow_runs(folder, environment)
+
+
+def workflow_runs(folder: Path, environment: dict[str, str]) -> None:
+    """The steps of the example for GitHub, in a shell as GitHub starts it."""
+    (folder / "answer.py").write_text("import shutil\nshutil.copy('second.jsonl', 'predictions.jsonl')\n")
+    environment = {**environment, "GITHUB_STEP_SUMMARY": str(folder / "step.md")}
+    for step in yaml.safe_load(WORKFLOW.read_text(encoding="utf-8"))["jobs"]["score"]["steps"]:
+        if "run" in step and not step["run"].startswith("pip install"):
+            run([Block("sh", step["run"])], folder, environment)
+    assert "execution accuracy" in (folder / "step.md").read_text().lower()
+
+
+@pytest.mark.parametrize("name", ["sql.md", "python.md", "huggingface.md", "formats.md", "servers.md"])
+def test_the_other_pages_run_as_written(place, name):
+    folder, environment = place
+    made_runs(folder / "reports" / "runs", "base", "checkpoint-60")
+    run([part for part in blocks(ROOT / "docs" / name) if _runnable(part)], folder, environment)
+
+
+def test_the_readmes_quick_examples_run(place):
+    folder, environment = place
+    made_runs(folder / "reports" / "runs", "a", "b")
+    for command in commands_of("\n".join(part.text for part in blocks(ROOT / "README.md"))):
+        if command in README_RUN - {"harness init shop --database shop.duckdb --questions questions.csv"}:
+            run([Block("sh", command)], folder, environment)
+
+
+WORKFLOW = ROOT / "examples" / "github-actions.yml"
+
+
+def test_the_example_for_github_is_a_workflow_that_names_no_place():
+    text = WORKFLOW.read_text(encoding="utf-8")
+    workflow = yaml.safe_load(text)
+    # YAML 1.1 reads the key `on` as true
+    assert set(workflow[True]) == {"pull_request", "push"}
+    (job,) = workflow["jobs"].values()
+    assert job["runs-on"] == "ubuntu-latest"
+    for step in job["steps"]:
+        assert ("run" in step) != ("uses" in step), step
+        if "uses" in step:
+            owner, _, version = step["uses"].partition("@")
+            assert "/" in owner
+            assert version
+    commands = [command for step in job["steps"] if "run" in step for command in commands_of(step["run"])]
+    assert [command.split()[1] for command in commands] == ["audit", "score", "report"]
+    assert "--fail-under" in commands[1]
+    assert "--junit reports/results.xml" in commands[1]
+    # what comes after a missed mark must still run
+    after = job["steps"][[step.get("name") for step in job["steps"]].index("Score the answers") + 1 :]
+    assert all(step.get("if") == "always()" for step in after)
