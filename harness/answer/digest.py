@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
 from harness.answer.table import State, Table
-from harness.answer.values import Rows, canonical
+from harness.answer.values import Rows, canonical, kinds_of
 
 _WHOLE = 1_000_000
 """From here on integers are told apart although six digits would not."""
+_AS_THEY_ARE = frozenset([int, str, bytes, type(None)])
 
 
 def answer_digest(table: Table) -> str:
@@ -41,42 +42,34 @@ def _digest(parts: Iterable[str]) -> str:
 
 
 def _row_texts(rows: Rows) -> list[str]:
-    return sorted(["\x1f".join([_TEXTS.get(type(value), _other)(value) for value in row]) for row in rows])
+    if kinds_of(rows) <= _AS_THEY_ARE:
+        return sorted(map(repr, rows))
+    return sorted([repr(tuple([_plain(value) for value in row])) for row in rows])
 
 
-def _text(value: Any) -> str:
-    return "'" + value
-
-
-def _null(value: Any) -> str:
-    return "-"
-
-
-def _whole(value: Any) -> str:
-    return f"{value:.6g}" if -_WHOLE < value < _WHOLE else str(int(value))
-
-
-def _real(value: Any) -> str:
-    number = float(value)
-    if not math.isfinite(number):
-        return "nan" if number != number else f"{number}"
-    if abs(number) >= _WHOLE and abs(number - round(number)) < 1e-3:
-        return str(round(number))
-    return f"{number:.6g}" if number else "0"
-
-
-def _other(value: Any) -> str:
+def _plain(value: Any) -> Any:
+    """A cell as one of the kinds whose `repr` says what it is: equal cells alike, unlike cells unlike."""
+    kind = type(value)
+    if kind in _AS_THEY_ARE:
+        return value
+    if kind is bool:
+        return int(value)
+    if kind is float or kind is Decimal:
+        return _number(value)
     plain = canonical(value)
     if isinstance(plain, tuple):
-        return "(" + "\x1d".join([_part(one) for one in plain]) + ")"
+        return tuple([_plain(one) for one in plain])
     if isinstance(plain, frozenset):
-        return "{" + "\x1d".join(sorted([_part(one) for one in plain])) + "}"
-    return f"{type(plain).__name__} {plain}"
+        return ("{", *sorted([repr(_plain(one)) for one in plain]))
+    return (type(plain).__name__, str(plain))
 
 
-def _part(value: Any) -> str:
-    return _TEXTS.get(type(value), _other)(value)
-
-
-_TEXTS: dict[type, Callable[[Any], str]] = {}
-_TEXTS.update({str: _text, type(None): _null, int: _whole, bool: _whole, float: _real, Decimal: _real})
+def _number(value: Any) -> Any:
+    """Six significant digits; an integer where that is one, and where a large number is one but for noise."""
+    number = float(value)
+    if not math.isfinite(number):
+        return ("number", f"{number}")
+    if abs(number) >= _WHOLE and abs(number - round(number)) < 1e-3:
+        return int(value) if isinstance(value, Decimal) else round(number)
+    short = float(f"{number:.6g}")
+    return int(short) if short.is_integer() and abs(short) < _WHOLE else short

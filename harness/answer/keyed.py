@@ -14,6 +14,8 @@ from collections.abc import Sequence
 
 from sqlglot import exp
 
+from harness.sqltext import write_duckdb
+
 PREFIX = "__harness_key_"
 GROUP = "__harness_tie_group"
 
@@ -43,7 +45,7 @@ def keyed_sql(query: exp.Expr, positions: Sequence[int | None], wanted: int | No
     inner = _with_terms(query, terms, positions)
     if inner is None:
         return None
-    body = inner.sql("duckdb", comments=False)
+    body = write_duckdb(inner, copy=False)
     if not terms:
         return f"SELECT *, 1 AS {GROUP} FROM (\n{body}\n) AS gold"
     order = ", ".join(

@@ -18,7 +18,7 @@ from sqlglot.errors import SqlglotError
 
 from harness.answer.keyed import keyed_sql, outermost, terms_of
 from harness.answer.table import Table
-from harness.sqltext import parse_statements
+from harness.sqltext import parse_statements, write_duckdb
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,4 +195,6 @@ def _has_partial_star(query: exp.Expr) -> bool:
 def _spelling(tree: exp.Expr) -> str:
     while isinstance(tree, exp.Paren):
         tree = tree.this
-    return tree.sql("duckdb", comments=False).lower()
+    if isinstance(tree, exp.Column) and all(isinstance(part, exp.Identifier) for part in tree.parts):
+        return ".".join([f'"{part.name}"' if part.args.get("quoted") else part.name for part in tree.parts]).lower()
+    return write_duckdb(tree).lower()

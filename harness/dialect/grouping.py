@@ -84,7 +84,7 @@ def _bare_columns(part: exp.Expr, group_texts: set[str]) -> list[exp.Column]:
     found: list[exp.Column] = []
 
     def visit(node: exp.Expr) -> None:
-        if isinstance(node, (exp.AggFunc, exp.Query)) or node.sql() in group_texts:
+        if isinstance(node, (exp.AggFunc, exp.Query)) or (group_texts and node.sql() in group_texts):
             return
         if isinstance(node, exp.Column):
             if not node.is_star:

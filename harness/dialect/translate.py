@@ -20,7 +20,7 @@ from harness.dialect.profile import PROFILES, Profile, foreign, profile_of
 from harness.dialect.repairs import MEANINGS, REPAIRS, RUNTIME, Repair
 from harness.dialect.resolve import Resolver
 from harness.records import Road
-from harness.sqltext import parse_statements, parseable
+from harness.sqltext import parse_statements, parseable, write_duckdb
 from harness.sqltext.parsing import FAILURES
 from harness.sqltext.scan import QUOTED, scan
 
@@ -171,7 +171,7 @@ def read(sql: str, dialect: str) -> exp.Expr | None:
 def write(tree: exp.Expr, identify: bool = False) -> str | None:
     """The tree as DuckDB text; None where sqlglot cannot say it."""
     try:
-        return tree.sql(dialect="duckdb", identify=identify, comments=False)
+        return write_duckdb(tree, identify=identify)
     except FAILURES:
         return None
 

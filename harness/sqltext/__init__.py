@@ -4,7 +4,7 @@ from harness.sqltext.extract import Extraction, extract
 from harness.sqltext.kind import Kind, kind_of_types, split_statements, statement_kind
 from harness.sqltext.limits import parseable
 from harness.sqltext.match import ExactMatch, Form, exact_match, form_of, match_form, normal_text
-from harness.sqltext.parsing import parse_statements
+from harness.sqltext.parsing import parse_statements, write_duckdb
 
 __all__ = [
     "ExactMatch",
@@ -21,4 +21,5 @@ __all__ = [
     "parseable",
     "split_statements",
     "statement_kind",
+    "write_duckdb",
 ]
