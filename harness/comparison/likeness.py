@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -30,6 +31,7 @@ IRRELEVANT = frozenset(
 )
 """Settings that say how fast or where from, not what was asked or how it was judged."""
 
+_DIGEST = re.compile(r"[0-9a-f]{40,64}")
 _BENCHMARK = ("split", "dialects", "semantics")
 
 
@@ -76,4 +78,6 @@ def _flatten(prefix: str, value: Any, fields: dict[str, Any]) -> None:
 
 def _shown(value: Any) -> str:
     text = "not recorded" if value is None else str(value)
+    if _DIGEST.fullmatch(text):
+        return text[:12]
     return text if len(text) <= 60 else text[:57] + "..."
