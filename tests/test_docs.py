@@ -16,7 +16,21 @@ from harness.config import Experiment, keys
 ROOT = Path(__file__).resolve().parent.parent
 GROUP = get_command(app)
 COMMANDS = GROUP.commands  # type: ignore[attr-defined]
-CONTRACT = {"train", "eval", "score", "audit", "compare", "bench", "report", "merge", "ask", "init", "sql", "verify"}
+CONTRACT = {
+    "train",
+    "eval",
+    "score",
+    "audit",
+    "compare",
+    "bench",
+    "report",
+    "merge",
+    "ask",
+    "init",
+    "sql",
+    "verify",
+    "witness",
+}
 TARGETS = {"help", "install", "train", "eval", "compare", "bench", "audit", "report", "test", "check", "clean"}
 README = ROOT / "README.md"
 DOCS = sorted((ROOT / "docs").glob("*.md"))

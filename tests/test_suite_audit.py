@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 
+import duckdb
 import pytest
 
 from harness.cli import status
@@ -97,6 +98,22 @@ def test_harness_score_fills_the_suite_by_default_and_a_switch_turns_it_off(fold
     assert json.loads(rows[0]["witness_case"])["inserts"].startswith("INSERT")
     assert status([*asked, "score.suite=false"]) == 0
     assert last_json(capsys)["suite"] is None
+
+
+def test_harness_witness_prints_databases_that_load_and_what_a_query_gives_on_them(folder, capsys, monkeypatch):
+    monkeypatch.chdir(folder)
+    asked = ["witness", "bench.jsonl", "0", "score.workers=1", "score.cache_dir=cache"]
+    assert status([*asked, "--sql", "SELECT b FROM t"]) == 0
+    document = last_json(capsys)
+    (suite,) = document["suites"]
+    for script in suite["databases"]:
+        with duckdb.connect() as connection:
+            connection.execute(script)
+            assert connection.execute(suite["gold"]).description
+    answer = document["answer"]
+    assert (answer["execution_match"], answer["suite_match"]) == (True, False)
+    assert answer["witness_case"]["inserts"] in suite["databases"][answer["witness_case"]["witness"]]
+    assert status(["witness", "bench.jsonl", "9"]) == 1
 
 
 def test_shards_say_the_same_of_their_items_as_the_whole(folder, capsys, monkeypatch):

@@ -199,6 +199,19 @@ def audit(benchmark: Benchmark, overrides: Overrides = None) -> None:
 
 
 @app.command(cls=Command)
+def witness(
+    benchmark: Benchmark,
+    question: Annotated[str, typer.Argument(metavar="ID", help="Id of the question")],
+    overrides: Overrides = None,
+    sql: Annotated[str | None, typer.Option("--sql", help="Also judge this query and show what exposes it")] = None,
+) -> None:
+    """Show the databases a question is judged on, and what a query gives on them."""
+    from harness.cli.witnessing import witness as run
+
+    run(benchmark, question, overrides or [], sql)
+
+
+@app.command(cls=Command)
 def compare(
     runs: Annotated[
         list[str],

@@ -29,6 +29,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "verify": ("harness verify reports/runs/mine", "harness verify reports/runs/mine --sample 500"),
     "audit": ("harness audit pocket", "harness audit spider benchmark.root=/data/spider"),
+    "witness": (
+        "harness witness pocket 100006",
+        'harness witness pocket 100006 --sql "SELECT name FROM telescopes"',
+    ),
     "compare": (
         "harness compare reports/runs/a reports/runs/b",
         "harness compare reports/runs/a reports/runs/b --rule suite",

@@ -7,6 +7,7 @@ that are made for it (`harness.suite.own`), judged only where the gold has an an
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,11 +22,14 @@ from harness.scoring.room import Room
 from harness.scoring.settings import ScoreSettings
 from harness.sqltext import split_statements
 from harness.suite.execute import StatementError
+from harness.suite.facts import schema_of_text
 from harness.suite.judge import Judge
 from harness.suite.neighbours import parse
 from harness.suite.own import own_witnesses
 from harness.suite.record import Trial
+from harness.suite.schema import with_ancestors
 
+_WORD = re.compile(r"\w+")
 INSERTS = 2000
 """Characters of a witness shown with a lucky match; `harness witness` prints all of it."""
 
@@ -72,7 +76,7 @@ def judge_suite(space: ScriptSpace, trial: Trial, gold: Gold, sql: str, settings
         ):
             asking.on_own(inserts, backwards)
     except _Told as told:
-        return SuiteRuling(False, index, _case(index, inserts, told))
+        return SuiteRuling(False, index, _case(index, _shown(trial, inserts, f"{gold.sql}\n{sql}"), told))
     except StatementError:
         return SuiteRuling(None)
     except Failure as failure:
@@ -178,6 +182,18 @@ class _Asking:
 
 
 _NOTHING = Table((), (), [])
+
+
+def _shown(trial: Trial, inserts: Sequence[str], sql: str) -> Sequence[str]:
+    """All rows where they are few; else those of the tables that either statement names, and of their parents."""
+    if sum(map(len, inserts)) <= INSERTS:
+        return inserts
+    schema = schema_of_text(trial.schema, trial.tables)
+    words = {word.lower() for word in _WORD.findall(sql)}
+    named = [t.name.lower() for t in schema.tables if set(_WORD.findall(t.name.lower())) <= words]
+    wanted = with_ancestors(schema, named)
+    heads = [f"INSERT INTO {t.qualified} (" for t in schema.tables if t.name.lower() in wanted]
+    return [text for text in inserts if text.startswith(tuple(heads))]
 
 
 def _case(index: int, inserts: Sequence[str], told: _Told) -> str:

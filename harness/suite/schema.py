@@ -116,6 +116,19 @@ def parents_first(tables: Iterable[Table]) -> list[Table]:
     return placed
 
 
+def with_ancestors(schema: Schema, names: Iterable[str]) -> set[str]:
+    """The tables of these lower-case names and every table that a declared key of theirs leads to."""
+    needed = set(names)
+    waiting = list(needed)
+    while waiting:
+        table = schema.table(waiting.pop())
+        for key in table.foreign_keys if table else ():
+            if not key.implied and key.table.lower() not in needed:
+                needed.add(key.table.lower())
+                waiting.append(key.table.lower())
+    return needed
+
+
 def type_family(duckdb_type: str) -> str:
     """`integer`, `number`, `text`, `date`, `timestamp`, `time`, `boolean` or `other`."""
     name = duckdb_type.upper()

@@ -14,7 +14,7 @@ from harness.suite.facts import tables_text
 from harness.suite.judge import Answer, Judge
 from harness.suite.neighbours import Neighbour
 from harness.suite.record import VERSION, Suite, SuiteSettings
-from harness.suite.schema import Schema, Table
+from harness.suite.schema import Schema, with_ancestors
 from harness.suite.witness import STRATEGIES, Plan, insert_statements, witness
 
 
@@ -50,7 +50,7 @@ class Search:
         self.judge = Judge(gold_sql, tree)
         self.plan = Plan(schema, tree)
         self.seed = f"{VERSION}/{settings.seed}/{hashlib.sha256((schema.script + gold_sql).encode()).hexdigest()}"
-        self.needed = _with_ancestors(schema, self.plan.used)
+        self.needed = with_ancestors(schema, self.plan.used)
         self.count, self.targets = count, targets
         self.answer = ""
         self.varies = self.judge.writes
@@ -193,15 +193,3 @@ def _cover(trials: list[Found], limit: int) -> list[Found]:
         kept.append(best)
         told |= best.kills
     return kept
-
-
-def _with_ancestors(schema: Schema, names: Sequence[str]) -> set[str]:
-    needed = set(names)
-    waiting = list(names)
-    while waiting:
-        table: Table | None = schema.table(waiting.pop())
-        for key in table.foreign_keys if table else ():
-            if not key.implied and key.table.lower() not in needed:
-                needed.add(key.table.lower())
-                waiting.append(key.table.lower())
-    return needed
