@@ -97,6 +97,24 @@ def test_every_database_of_a_made_suite_loads_and_the_gold_answers(tmp_path):
             assert connection.execute(GOLDS[0]).description
 
 
+def test_a_duckdb_file_has_suites_that_keep_its_keys(tmp_path):
+    path = tmp_path / "shop.db"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(
+            "CREATE TABLE customer (customer_id INTEGER PRIMARY KEY, name VARCHAR NOT NULL);"
+            "CREATE TABLE sale (customer_id INTEGER REFERENCES customer (customer_id), price DOUBLE CHECK (price > 0));"
+            "INSERT INTO customer VALUES (1, 'Ida'); INSERT INTO sale VALUES (1, 2.5);"
+        )
+    asked = Item(
+        "a", "?", "", ("SELECT name FROM customer NATURAL JOIN sale WHERE price > 2",), Database("k", path=str(path))
+    )
+    ((suite,),) = make_suites([asked], QUICK, workers=1)
+    assert suite.witnesses
+    assert suite.violations == 0
+    assert "FOREIGN KEY" in suite.schema
+    assert "NOT NULL" in suite.schema
+
+
 def test_a_gold_that_eats_its_worker_costs_its_own_suite_only():
     greedy = item("greedy", "SELECT len(range(CAST(1e10 AS BIGINT))) FROM singer")
     suites = [suite for (suite,) in make_suites([greedy, item("b", GOLDS[0])], QUICK, workers=1)]
