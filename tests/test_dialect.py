@@ -188,6 +188,56 @@ def test_mysql_means_what_mysql_means() -> None:
         assert duck.execute(found.sql).fetchall() == rows
 
 
+EVERY = ("duckdb", "mysql", "sqlite", "postgres", "tsql", "snowflake", "oracle")
+SHOP = (
+    "CREATE TABLE orders (id INT PRIMARY KEY, customer TEXT, amount INT); INSERT INTO orders VALUES (1, 'Ann', 5), "
+    "(2, 'Bob', NULL), (3, 'Ann', 7); CREATE TABLE vip (name TEXT, level INT); INSERT INTO vip VALUES ('Ann', 2)"
+)
+
+
+@pytest.mark.parametrize(
+    ("sql", "shown", "rows"),
+    [
+        ("UPDATE orders o JOIN vip v ON o.customer = v.name SET o.amount = v.level WHERE o.id < 3", "", [2, None, 7]),
+        ("UPDATE o SET o.amount = 9 FROM orders o JOIN vip v ON o.customer = v.name", "", [9, None, 9]),
+        ("UPDATE orders o SET o.amount = 1", "", [1, 1, 1]),
+        ("DELETE o FROM orders o JOIN vip v ON o.customer = v.name WHERE v.level = 2", "", [None]),
+        ("DELETE orders FROM orders JOIN vip ON customer = name", "", [None]),
+        ("TRUNCATE TABLE orders", "", []),
+        ("INSERT IGNORE INTO orders VALUES (1, 'x', 99), (4, 'y', 4)", "", [5, None, 7, 4]),
+        ("INSERT INTO orders VALUES (1, 'x', 99) ON DUPLICATE KEY UPDATE amount = VALUES(amount)", "", [99, None, 7]),
+        ("INSERT IGNORE INTO vip VALUES ('Ann', 3)", "SELECT level FROM vip", [2, 3]),
+        ("REPLACE INTO orders VALUES (1, 'x', 99)", "", [99, None, 7]),
+        ("UPDATE public.orders SET amount = 0 WHERE id = 1", "", [0, None, 7]),
+        ("SELECT customer, sum(amount) FROM orders GROUP BY customer WITH ROLLUP", None, [("Ann", 12), ("Bob", None), (None, 12)]),
+        ("SELECT ISNULL(amount, 0) FROM dbo.orders", None, [(5,), (0,), (7,)]),
+        ("SELECT ISNULL(amount) FROM orders", None, [(False,), (True,), (False,)]),
+        ("SELECT TO_CHAR(DATE '2024-06-15', 'YYYY-MM')", None, [("2024-06",)]),
+        ("SELECT JULIANDAY('2024-07-01') - JULIANDAY('2024-06-15')", None, [(16.0,)]),
+        ("SELECT JULIANDAY('2024-07-01')", None, [(2460492.5,)]),
+        ("SELECT 'public.orders' FROM public.orders LIMIT 1", None, [("public.orders",)]),
+    ],
+)  # fmt: skip
+def test_statements_of_every_dialect_do_in_duckdb_what_they_do_at_home(sql, shown, rows) -> None:
+    duck = duckdb.connect()
+    duck.execute(SHOP)
+    found = translate(sql, EVERY, _bind(duck), read_catalog(duck))
+    assert found.sql is not None, found.error
+    answer = duck.execute(found.sql).fetchall()
+    if shown is not None:
+        answer = [row[0] for row in duck.execute(shown or "SELECT amount FROM orders ORDER BY id").fetchall()]
+    assert sorted(map(repr, answer)) == sorted(map(repr, rows))
+
+
+@pytest.mark.parametrize(
+    "sql", ["TRUNCATE TABLE orders", "INSERT IGNORE INTO orders VALUES (1, 'x', 9)", "SELECT 1 FROM public.orders"]
+)
+def test_sqlite_gets_no_statement_that_it_does_not_have(sql: str) -> None:
+    duck = duckdb.connect()
+    duck.execute(SHOP)
+    assert translate(sql, ("sqlite",), _bind(duck), read_catalog(duck)).sql is None
+
+
 @pytest.mark.parametrize(
     "sql",
     [

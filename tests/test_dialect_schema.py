@@ -107,6 +107,18 @@ def test_rows_that_break_an_unenforced_foreign_key_are_loaded() -> None:
     assert len(loaded.errors) == 1
 
 
+def test_statements_that_make_nothing_are_passed_over_and_schemas_are_where_the_dialect_has_them() -> None:
+    for script, query in [
+        ("CREATE TABLE t (a INT); INSERT INTO t VALUES (1); SELECT * FROM t", "SELECT a FROM t"),
+        ("CREATE TABLE public.t (a INT); INSERT INTO public.t VALUES (1)", "SELECT a FROM t"),
+        ("CREATE TABLE dbo.t (a INT); INSERT INTO dbo.t VALUES (1)", "SELECT a FROM t"),
+        ("CREATE TABLE sales.t (a INT); INSERT INTO sales.t VALUES (1)", "SELECT a FROM sales.t"),
+    ]:
+        connection, loaded = _load(script)
+        assert loaded.errors == ()
+        assert connection.execute(query).fetchall() == [(1,)]
+
+
 def test_what_does_not_load_is_told() -> None:
     _, loaded = _load("CREATE TABLE t (a INT); INSERT INTO t VALUES ('x'); INSERT INTO nowhere VALUES (1)")
     assert len(loaded.errors) == 2

@@ -24,6 +24,7 @@ from harness.dialect.loose_types import (
 )
 from harness.dialect.profile import Profile
 from harness.dialect.resolve import Resolver, sources
+from harness.dialect.writing import joined_write, keyless_conflict, row_conflict, with_rollup
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +92,38 @@ def scalar_extreme(tree: exp.Expr, resolver: Resolver, profile: Profile) -> bool
     return tree.find(exp.Greatest, exp.Least) is not None
 
 
+def julian_day(tree: exp.Expr, resolver: Resolver, profile: Profile) -> bool:
+    """SQLite's JULIANDAY counts from noon, DuckDB's julian from midnight."""
+    changed = False
+    for call in list(tree.find_all(exp.Anonymous)):
+        if str(call.this).upper() == "JULIANDAY" and len(call.expressions) == 1:
+            moment = call.expressions[0]
+            now = isinstance(moment, exp.Literal) and moment.name.lower() == "now"
+            moment = exp.CurrentTimestamp() if now else moment.copy()
+            day = exp.Anonymous(this="julian", expressions=[exp.cast(moment, "timestamp")])
+            call.replace(exp.Paren(this=exp.Sub(this=day, expression=exp.Literal.number("0.5"))))
+            changed = True
+    return changed
+
+
 def _loose(profile: Profile) -> bool:
     return profile.loose_types
 
 
+def _upserts(profile: Profile) -> bool:
+    return profile.name == "mysql"
+
+
+def _joins_writes(profile: Profile) -> bool:
+    return profile.name in ("mysql", "tsql")
+
+
 REPAIRS: tuple[Repair, ...] = (
+    Repair("with_rollup", _joins_writes, with_rollup),
+    Repair("joined_write", _joins_writes, joined_write),
+    Repair("row_conflict", _upserts, row_conflict),
+    Repair("keyless_conflict", lambda profile: profile.name in ("mysql", "sqlite"), keyless_conflict),
+    Repair("julian_day", lambda profile: profile.name == "sqlite", julian_day),
     Repair("double_quoted_string", lambda profile: profile.double_quotes == "fallback", double_quoted_string),
     Repair("chained_comparison", _loose, chained_comparison),
     Repair("early_reference", _loose, early_reference),

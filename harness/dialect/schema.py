@@ -15,9 +15,11 @@ from dataclasses import dataclass, field
 
 from sqlglot import exp
 
+from harness.dialect.catalog import quote
 from harness.dialect.profile import Profile, foreign, profile_of
 from harness.dialect.schema_repairs import SCHEMA_REPAIRS, Definition, foreign_key
 from harness.dialect.translate import read, write
+from harness.dialect.words import without_default_schema
 from harness.records import Road
 from harness.sqltext import Kind, parseable, split_statements, statement_kind
 from harness.sqltext.scan import QUOTED, WORD, scan, significant
@@ -29,6 +31,7 @@ _CREATE = re.compile(r"\s*CREATE\s+(?:TEMP(?:ORARY)?\s+)?TABLE\s", re.IGNORECASE
 _PLAIN = re.compile(r"\s*(?:CREATE\s+TABLE|INSERT\s+INTO)\s", re.IGNORECASE)
 _REALS = re.compile(r"\b(?:REAL|FLOAT4?)\b", re.IGNORECASE)
 _EXISTS = re.compile(r'Table with name "?([^"!]+)"? already exists')
+_NO_SCHEMA = re.compile(r'[Ss]chema (?:with name )?"?([^"!.]+?)"? does not exist')
 _NO_KEY = re.compile(r"NOT NULL constraint failed: ([\w ]+)\.([\w ]+)")
 
 
@@ -108,7 +111,9 @@ class _Loader:
 
     def _first(self, text: str, meant: tuple[str, ...]) -> str | None:
         """Runs the first candidate that DuckDB takes; its words about the text where none is taken."""
-        if statement_kind(text) is Kind.FORBIDDEN:
+        kind = statement_kind(text)
+        if kind is Kind.FORBIDDEN or kind is Kind.READ:
+            # it changes no table: BEGIN, SET, or a SELECT that shows what was made
             self.roads.append(Road("duckdb", ("session_statement",)))
             return None
         error = self._take([text], Road("duckdb", meant))
@@ -129,6 +134,12 @@ class _Loader:
         if twice is not None:
             columns = _missing_columns(text, twice.group(1), self.dialects)
             yield columns, Road("duckdb", ("created_twice",))
+        schema = _NO_SCHEMA.search(error)
+        if schema is not None:
+            plain = without_default_schema(text, self.dialects)
+            if plain != text:
+                yield [plain], Road("duckdb", ("default_schema",))
+            yield [f"CREATE SCHEMA IF NOT EXISTS {quote(schema.group(1))}", text], Road("duckdb", ("missing_schema",))
         missing = _NO_KEY.search(error)
         if missing is not None:
             table, column = missing.groups()

@@ -19,6 +19,8 @@ from harness.dialect.meaning import Meaning, as_string, express
 from harness.dialect.profile import PROFILES, Profile, foreign, profile_of
 from harness.dialect.repairs import MEANINGS, REPAIRS, RUNTIME, Repair
 from harness.dialect.resolve import Resolver
+from harness.dialect.words import readers, respelt
+from harness.dialect.writing import without_truncate
 from harness.records import Road
 from harness.sqltext import parse_statements, parseable, write_duckdb
 from harness.sqltext.parsing import FAILURES
@@ -104,13 +106,16 @@ def _candidates(
     text, done = meaning.sql, meaning.repairs
     # nothing but its own repair helps a column outside GROUP BY: other readings of it are not worth the asking
     ungrouped = _UNGROUPED in error
+    for changed, name in respelt(text, dialects, error):
+        text, done = changed, _joined(done, (name,))
+        yield text, Road("duckdb", done)
     if profile_of(dialects).double_quotes == "fallback":
         unquoted = _strings_unquoted(text, catalog)
         if unquoted != text:
             text, done = unquoted, _joined(done, ("double_quoted_string",))
             if not ungrouped:
                 yield text, Road("duckdb", done)
-    for dialect in foreign(dialects):
+    for dialect in readers(text, foreign(dialects)):
         tree = read(text, dialect)
         if tree is None:
             continue
@@ -121,12 +126,11 @@ def _candidates(
             yield plain, Road(dialect, done)
         repaired: tuple[str, ...] = ()
         for repair in REPAIRS:
-            changed = _apply(tree, (repair,), profile, catalog)
-            if changed:
-                repaired = _joined(repaired, changed)
+            applied = _apply(tree, (repair,), profile, catalog)
+            repaired = _joined(repaired, applied)
             if repair.name == "bare_column" and waiting:
-                waiting, changed = False, repaired
-            candidate = write(tree) if changed and not waiting else None
+                waiting, applied = False, repaired
+            candidate = write(tree) if applied and not waiting else None
             if candidate is not None:
                 yield candidate, Road(dialect, _joined(done, repaired))
         candidate = write(tree, identify=True)
@@ -165,7 +169,9 @@ def read(sql: str, dialect: str) -> exp.Expr | None:
         trees = parse_statements(sql, dialect)
     except FAILURES:
         return None
-    return trees[0] if len(trees) == 1 and not isinstance(trees[0], exp.Command) else None
+    if len(trees) != 1 or isinstance(trees[0], exp.Command):
+        return None
+    return trees[0] if dialect in ("sqlite", "duckdb") else without_truncate(trees[0])
 
 
 def write(tree: exp.Expr, identify: bool = False) -> str | None:
