@@ -111,7 +111,7 @@ class Evaluation:
             digests = self._digests(subject)
             name = run_id(self.experiment.name, subject.name, digests["inputs"])
         folder = self.runs / name
-        if self.ranks.agree(is_finished(folder)):
+        if self.ranks.agree(is_finished(folder) and self._whole(subject, folder)):
             self.hooks.say(f"{subject.name}: reusing {folder}")
             return Evaluated(read_run(folder), reused=True)
         started = datetime.now(UTC).isoformat(timespec="seconds")
@@ -133,6 +133,15 @@ class Evaluation:
                 join_ranks(out)
             self.ranks.wait()
         return Evaluated(read_run(folder), reused=False)
+
+    def _whole(self, subject: Subject, folder: Path) -> bool:
+        """True where a finished run is what was written; one that is not is said, and made again."""
+        try:
+            load_items(folder, ("id",))
+        except StoreError as error:
+            self.hooks.say(f"{subject.name}: the stored run is damaged and is made again: {error}")
+            return False
+        return True
 
     def _digests(self, subject: Subject) -> dict[str, str]:
         model = model_facts(self.experiment, subject)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import sqlite3
 from functools import lru_cache
 from importlib.metadata import version
@@ -18,6 +19,7 @@ import duckdb
 from harness.records import Database
 from harness.scoring.settings import ScoreSettings
 
+_LOG = logging.getLogger(__name__)
 _COMMIT_EVERY = 500
 _SOURCES = ("answer", "dialect", "sandbox", "scoring", "sqltext")
 
@@ -64,7 +66,7 @@ class GoldCache:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             return self._connect()
         except sqlite3.DatabaseError:
-            self.damaged += 1
+            self._tell(f"{self._path} was no database any more")
             try:
                 self._path.replace(self._path.with_suffix(".damaged"))
                 return self._connect()
@@ -99,12 +101,18 @@ class GoldCache:
                 return None
             if _digest(key, row[1]) == row[0]:
                 return bytes(row[1])
-            self.damaged += 1
+            self._tell(f"a stored gold answer in {self._path} was not what had been written")
             self._connection.execute("DELETE FROM gold WHERE key = ?", (key,))
             self._connection.commit()
-        except (sqlite3.Error, TypeError):
-            self.damaged += 1
+        except (sqlite3.Error, TypeError) as error:
+            self._tell(f"a stored gold answer in {self._path} cannot be read ({error})")
         return None
+
+    def _tell(self, words: str) -> None:
+        """Count a damaged entry; the first one is told."""
+        self.damaged += 1
+        if self.damaged == 1:
+            _LOG.warning("harness: %s; it is made again.", words)
 
     def put(self, key: str, data: bytes) -> None:
         """Keep a packed gold; written in batches."""

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
 import tempfile
 from pathlib import Path
 
 from harness.suite.record import Suite
+
+_LOG = logging.getLogger(__name__)
 
 
 class SuiteCache:
@@ -64,6 +67,8 @@ class SuiteCache:
             return Suite.from_json(text)
         except (ValueError, KeyError, TypeError):
             self.damaged += 1
+            if self.damaged == 1:
+                _LOG.warning("harness: the stored suite %s was not what had been written; it is made again.", path)
             with contextlib.suppress(OSError):
                 path.unlink()
             return None

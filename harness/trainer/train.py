@@ -10,7 +10,7 @@ import json
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from harness.model.load import Loaded, load_base, pick_device
 from harness.model.settings import ModelSettings
 from harness.model.source import is_hub_id, locate_base
 from harness.ranks import ALONE, Ranks
+from harness.store.lock import held
 from harness.throughput import timed
 from harness.throughput.budget import Phases
 from harness.throughput.peaks import Peaks, measured
@@ -81,6 +82,20 @@ def train(
 
     Of several `ranks` each trains on its own rows of a step, so `batch_size` counts per rank, and the first one writes.
     """
+    with held(out, "trained") if ranks.first else nullcontext():
+        return _train_held(examples, model, settings, out, data, progress, say, ranks)
+
+
+def _train_held(
+    examples: Sequence[Example],
+    model: ModelSettings,
+    settings: TrainSettings,
+    out: Path,
+    data: Mapping[str, Any] | None,
+    progress: Progress | None,
+    say: Callable[[str], None] | None,
+    ranks: Ranks,
+) -> TrainResult:
     identity = _identity(examples, model, settings, ranks.count)
     if ranks.first:
         _make_room(out, identity["settings_digest"])
