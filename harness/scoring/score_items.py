@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from harness.records import RULES, Generation, Item, Outcome, Verdict
-from harness.sandbox.pool import Answer, Job, Pool, bounded_workers
+from harness.sandbox.pool import WINDOW, Answer, Job, Pool, bounded_workers
 from harness.scoring.cache import GoldCache, gold_key
 from harness.scoring.case import ALL_FALSE, STAGE_GOLD, STAGE_PREDICTION, STAGE_SCHEMA, STAGE_SUITE, Question, fault_at
 from harness.scoring.judge import unpack_golds
@@ -19,6 +19,8 @@ from harness.suite.record import Suite
 
 JUDGE = "harness.scoring.judge:build"
 _REMEMBERED = 4096
+_FEW = 64
+"""Questions taken ahead where suites have to be made for them."""
 
 
 def score(
@@ -37,7 +39,12 @@ def score(
     """
     chosen = settings or ScoreSettings()
     with Pool(
-        JUDGE, chosen, workers=bounded_workers(chosen.memory_bytes, chosen.workers), memory_bytes=chosen.memory_bytes
+        JUDGE,
+        chosen,
+        workers=bounded_workers(chosen.memory_bytes, chosen.workers),
+        memory_bytes=chosen.memory_bytes,
+        # suites take their time: verdicts are given as soon as a few are there
+        window=_FEW if chosen.suite else WINDOW,
     ) as pool:
         yield from score_with(pool, items, predictions, chosen, progress, golds)
 
