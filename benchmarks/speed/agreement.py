@@ -12,6 +12,7 @@ import argparse
 import sqlite3
 import sys
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,6 +20,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
 
 import published  # noqa: E402
 
+from harness.dialect import open_sqlite  # noqa: E402
 from harness.records import RULES, Item, Verdict  # noqa: E402
 from harness.scoring import audit, score  # noqa: E402
 
@@ -114,8 +116,7 @@ def _cause(item: Item, verdict: Verdict, tied: bool) -> str:
 
 
 def _answer(path: str, sql: str) -> list[tuple[object, ...]]:
-    with sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True) as connection:
-        connection.text_factory = lambda raw: raw.decode(errors="replace")
+    with closing(open_sqlite(path)) as connection:
         return connection.execute(sql).fetchall()
 
 

@@ -24,11 +24,13 @@ import duckdb
 from harness.answer import Table, compare, fetch, order_plan
 from harness.dialect import (
     Catalog,
+    NoRoadError,
+    binder,
     materialise_sqlite,
+    open_sqlite,
     read_catalog,
+    run_translated,
     settings_of,
-    translate,
-    translate_after_error,
     translate_schema,
 )
 
@@ -58,37 +60,19 @@ def connect(dialects: tuple[str, ...]) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def binder(connection: duckdb.DuckDBPyConnection) -> Any:
-    """A `Bind` that asks with EXPLAIN."""
-
-    def bind(sql: str) -> str | None:
-        try:
-            connection.execute("EXPLAIN " + sql)
-        except duckdb.Error as error:
-            return str(error)
-        return None
-
-    return bind
-
-
 def run(
     connection: duckdb.DuckDBPyConnection, sql: str, dialects: tuple[str, ...], catalog: Catalog
 ) -> tuple[Table | None, str, str]:
     """(rows or None, the SQL that ran, the road or the error)."""
-    bind = binder(connection)
-    found = translate(sql, dialects, bind, catalog)
-    if found.sql is None:
-        return None, "", found.error.splitlines()[0]
+
+    def answer(text: str) -> Table:
+        return fetch(connection.execute(text), MAX_ROWS)
+
     try:
-        return fetch(connection.execute(found.sql), MAX_ROWS), found.sql, str(found.road)
-    except duckdb.Error as error:
-        other = translate_after_error(found, str(error), dialects, bind, catalog)
-        if other is None or other.sql is None:
-            return None, "", str(error).splitlines()[0]
-        try:
-            return fetch(connection.execute(other.sql), MAX_ROWS), other.sql, str(other.road)
-        except duckdb.Error as second:
-            return None, "", str(second).splitlines()[0]
+        table, found = run_translated(sql, dialects, catalog, binder(connection), answer)
+    except (NoRoadError, duckdb.Error) as error:
+        return None, "", str(error).splitlines()[0]
+    return table, found.sql or sql, str(found.road)
 
 
 def rows_of(path: Path) -> Iterator[dict[str, Any]]:
@@ -113,8 +97,7 @@ def spider(root: Path, split: str) -> Tally:
         path = root / "database" / name / f"{name}.sqlite"
         connection = connect(("sqlite",))
         catalog = materialise_sqlite(path, connection)
-        lite = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
-        lite.text_factory = lambda raw: raw.decode("utf-8", errors="replace")
+        lite = open_sqlite(path)
         for row in rows:
             one_gold(tally, row, connection, catalog, lite)
         lite.close()

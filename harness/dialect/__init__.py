@@ -9,6 +9,7 @@ from harness.dialect.database_file import FileKind, file_kind, file_schema_text,
 from harness.dialect.declared import declared_catalog
 from harness.dialect.duckdb_file import duckdb_tables, open_duckdb
 from harness.dialect.profile import Profile, profile_of, settings_of
+from harness.dialect.running import NoRoadError, binder, run_translated
 from harness.dialect.schema import SchemaLoad, plain_schema, translate_schema
 from harness.dialect.sqlite_file import materialise_sqlite, open_sqlite, sqlite_schema_text, sqlite_tables
 from harness.dialect.translate import Bind, Translation, translate, translate_after_error
@@ -18,9 +19,11 @@ __all__ = [
     "Catalog",
     "FileKind",
     "ForeignKey",
+    "NoRoadError",
     "Profile",
     "SchemaLoad",
     "Translation",
+    "binder",
     "declared_catalog",
     "duckdb_tables",
     "file_kind",
@@ -33,6 +36,7 @@ __all__ = [
     "profile_of",
     "quote",
     "read_catalog",
+    "run_translated",
     "settings_of",
     "sqlite_schema_text",
     "sqlite_tables",

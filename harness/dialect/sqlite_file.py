@@ -13,6 +13,7 @@ import pyarrow
 from sqlglot import exp
 
 from harness.dialect.catalog import Catalog, ForeignKey, quote
+from harness.dialect.running import binder
 from harness.dialect.translate import read, translate
 from harness.errors import DataError
 
@@ -138,21 +139,13 @@ def _copy_views(
     source: sqlite3.Connection, connection: duckdb.DuckDBPyConnection, catalog: Catalog
 ) -> dict[str, dict[str, str]]:
     """Makes the file's views, in SQLite's meaning; one that cannot be made is left out."""
-
-    def bind(sql: str) -> str | None:
-        try:
-            connection.execute(f"EXPLAIN {sql}")
-        except duckdb.Error as error:
-            return str(error)
-        return None
-
     made: dict[str, dict[str, str]] = {}
     for name, sql in source.execute("SELECT name, sql FROM sqlite_master WHERE type = 'view' ORDER BY rowid"):
         tree = read(sql or "", "sqlite")
         body = tree.expression if isinstance(tree, exp.Create) else None
         if not isinstance(body, exp.Query):
             continue
-        found = translate(body.sql("sqlite"), ("sqlite",), bind, catalog)
+        found = translate(body.sql("sqlite"), ("sqlite",), binder(connection), catalog)
         if found.sql is not None:
             connection.execute(f"CREATE VIEW {quote(name)} AS {found.sql}")
             described = connection.execute(f"DESCRIBE {quote(name)}").fetchall()

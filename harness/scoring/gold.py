@@ -17,7 +17,7 @@ from harness.answer import (
     state_digest,
     strip_distinct,
 )
-from harness.dialect import Translation, translate, translate_after_error
+from harness.dialect import NoRoadError, Translation, run_translated, translate
 from harness.records import Outcome
 from harness.sandbox.engine import PLACES, Failure
 from harness.sandbox.space import Space
@@ -122,20 +122,13 @@ class _Binder:
 def run_reading(space: Space, sql: str, seconds: float, settings: ScoreSettings) -> tuple[Table, float, Translation]:
     """A reading statement on its road into DuckDB: rows, seconds, road. `Failure` where no road leads anywhere."""
     bind = _Binder(space.bind, seconds)
-    found = translate(sql, settings.dialects, bind, space.catalog)
-    while True:
-        if found.sql is None:
-            raise bind.failures[found.refused]
-        try:
-            table, took = space.query(found.sql, seconds)
-            return table, took, found
-        except Failure as failure:
-            if failure.kind in PLACES:
-                raise
-            other = translate_after_error(found, failure.message, settings.dialects, bind, space.catalog)
-            if other is None or other.sql == found.sql:
-                raise
-            found = other
+    try:
+        (table, took), found = run_translated(
+            sql, settings.dialects, space.catalog, bind, lambda text: space.query(text, seconds)
+        )
+    except NoRoadError as none:
+        raise bind.failures[none.translation.refused] from None
+    return table, took, found
 
 
 def _ask_reading(space: Space, sql: str, statements: tuple[str, ...], settings: ScoreSettings) -> Gold:
