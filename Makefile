@@ -9,6 +9,9 @@ ARGS ?=
 # runs to compare or report, such as RUNS="reports/runs/a reports/runs/b"; none: all
 RUNS ?=
 
+# how often `make bench` measures each figure
+REPEATS ?= 5
+
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -36,10 +39,10 @@ eval: $(READY)  ## evaluate the base and every checkpoint of EXPERIMENT; writes 
 compare: $(READY)  ## paired tests between RUNS (default: all)
 	@$(BIN)/harness compare $(or $(RUNS),$(dir $(wildcard reports/runs/*/run.json)))
 
-bench: $(READY)  ## speed of scoring, generation and training on this machine
-	@$(BIN)/harness bench score --experiment $(EXPERIMENT) $(ARGS)
-	@$(BIN)/harness bench generate --experiment $(EXPERIMENT) $(ARGS)
-	@$(BIN)/harness bench train --experiment $(EXPERIMENT) $(ARGS)
+bench: $(READY)  ## speed of scoring, generation and training here; fails where one fell beyond the noise since last time
+	@$(BIN)/harness bench score --quick --gate --repeats $(REPEATS)
+	@$(BIN)/harness bench generate --experiment $(EXPERIMENT) --quick --gate --repeats $(REPEATS) $(ARGS)
+	@$(BIN)/harness bench train --experiment $(EXPERIMENT) --quick --gate --repeats $(REPEATS) $(ARGS)
 
 audit: $(READY)  ## check the gold side of BENCHMARK
 	@$(BIN)/harness audit $(BENCHMARK) $(ARGS)

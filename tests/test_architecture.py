@@ -17,7 +17,7 @@ FLOORS = (
     {"config", "sqltext", "dialect", "answer", "machine", "store"},
     {"benchmark", "prompt", "sandbox", "suite"},
     {"model", "generate", "scoring", "throughput", "ranks"},
-    {"trainer", "evaluate", "comparison", "report", "metrics", "init", "query", "public"},
+    {"trainer", "evaluate", "comparison", "report", "metrics", "init", "query", "public", "bench"},
     {"cli"},
 )
 SETTINGS = {"harness.generate.settings", "harness.model.settings", "harness.trainer.settings"}

@@ -257,16 +257,23 @@ def query(
 
 @app.command(cls=Command)
 def bench(
-    what: Annotated[str, typer.Argument(help="score, generate or train")],
+    what: Annotated[str, typer.Argument(help="score, generate or train; compare: stored runs, machine by machine")],
     overrides: Overrides = None,
     experiment: Annotated[
         Path, typer.Option("--experiment", help="Experiment whose model and questions are used")
     ] = DEFAULT,
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="How often each figure is measured")] = 5,
+    quick: Annotated[bool, typer.Option("--quick", help="Less work a figure: for a gate, not for publishing")] = False,
+    gate: Annotated[
+        bool, typer.Option("--gate", help="Exit with 1 where a figure fell beyond the noise since the last run")
+    ] = False,
+    store: Annotated[Path, typer.Option("--store", help="Folder of stored runs")] = Path("reports/bench"),
 ) -> None:
-    """Measure the speed of this machine, rung by rung."""
+    """Measure the speed of this machine, rung by rung; store it, and hold it against the last run here."""
+    from harness.cli.benching import Asked
     from harness.cli.benching import bench as run
 
-    run(what, experiment, overrides or [])
+    run(Asked(what, experiment, tuple(overrides or ()), repeats, quick, gate, store))
 
 
 @app.command(cls=Command)

@@ -40,6 +40,14 @@ def clock(device: Any = None) -> float:
     return time.perf_counter()
 
 
+def sync_timer() -> float:
+    """Return seconds on a monotonic clock once the GPU is idle, where torch uses one: pytest-benchmark's timer."""
+    torch: Any = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
 @contextlib.contextmanager
 def timed(device: Any = None) -> Iterator[Region]:
     """Time what runs inside `with`; the region's fields are set when it ends, by an error too."""
