@@ -220,7 +220,7 @@ def _identity(
     base = locate_base(model)
     tokenizer = Path(model.tokenizer_from).expanduser() if model.tokenizer_from else base
     template = Path(model.chat_template_from).expanduser()
-    what = {
+    what: dict[str, Any] = {
         "base_digest": digest(base),
         "tokenizer_digests": {name: file_digest(tokenizer / name) for name in TOKENIZER_FILES},
         "template_digest": file_digest(template),
