@@ -40,7 +40,9 @@ TEXTS = [path for path in (README, ROOT / "CHANGELOG.md", ROOT / "reports" / "LO
 def commands_in(text: str) -> list[list[str]]:
     """Shell lines of code blocks that call harness or make."""
     found = []
-    for block in re.findall(r"```(?:sh|bash|shell|console)?\n(.*?)```", text, flags=re.DOTALL):
+    for language, block in re.findall(r"^```(\w*)\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE):
+        if language not in ("", "sh", "bash", "shell", "console"):
+            continue
         for line in block.replace("\\\n", " ").splitlines():
             for part in re.split(r"&&|;|\|", line.removeprefix("$ ").strip()):
                 words = shlex.split(part, comments=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import tiny_model
+from huggingface_hub import ModelCard
 
 from harness.store import load_items, read_run
 
@@ -123,6 +124,11 @@ def test_a_killed_evaluation_continues_and_a_finished_one_is_reused(place, adapt
     assert [item["id"] for item in items] == [str(number) for number in range(6, 12)]
     assert all(item["prompt_tokens"] > 50 and item["output_tokens"] > 0 for item in items)
 
+    results = ModelCard.load(adapter / "README.md").data.eval_results
+    assert {result.metric_value for result in results if result.metric_type == "execution_accuracy"} == {
+        runs[2]["execution_accuracy"]
+    }
+
     again = document(harness(place, *command))
     assert [run["run"] for run in again["runs"]] == [run["run"] for run in runs]
     assert all(run["reused"] for run in again["runs"])
@@ -132,6 +138,7 @@ def test_an_adapter_is_merged_and_asked(place, adapter):
     merged = document(harness(place, "merge", str(adapter), "--out", "merged"))
     assert merged["base_precision"] == "nf4-dequantised"
     assert (place / "merged" / "model.safetensors").is_file()
+    assert ModelCard.load(place / "merged" / "README.md").data.library_name == "transformers"
     (place / "schema.sql").write_text(SCRIPT)
     asked = harness(
         place, "ask", "How many?", "--schema", "schema.sql", "--experiment", "toy.toml", "--model", "merged"

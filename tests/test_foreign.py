@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+import yaml
 
 from harness import benchmark as benchmarks
 from harness.config import ScoreChoice
@@ -149,3 +151,15 @@ def test_files_of_our_own_are_read_as_before(tmp_path):
     assert list(prediction_rows(tmp_path / "p.json")) == [(0, {"id": 1, "sql": "SELECT 1"})]
     own.write_text("")
     assert list(prediction_rows(own)) == []
+
+
+def test_the_task_in_the_documents_is_the_one_the_logs_are_from():
+    text = (LOGS.parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
+    task = yaml.safe_load(re.search(r"^```yaml\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)[1])
+    row = json.loads((LOGS / "lm_eval_samples.jsonl").read_text().splitlines()[0])
+    shown = task["doc_to_text"]
+    for column in ("sql_context", "sql_prompt"):
+        shown = shown.replace("{{" + column + "}}", row["doc"][column])
+    asked = json.loads(row["arguments"]["gen_args_0"]["arg_0"][0])
+    assert asked == [{"role": "user", "content": shown}]
+    assert task["output_type"] == "generate_until"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shutil
 import socket
 import sqlite3
@@ -143,6 +144,13 @@ def test_the_modules_load_from_anywhere_and_call_nobody(tmp_path, monkeypatch):
     found = metric.compute(predictions=["SELECT 1"], references=[{"sql": "select 1", "context": ""}], **ONE_WORKER)
     assert found["exact_match"] == 1.0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_example_in_the_documents_runs_as_written():
+    text = (Path(__file__).resolve().parent.parent / "docs" / "huggingface.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+    assert len(blocks) == 1
+    exec(compile(blocks[0], "docs/huggingface.md", "exec"), {})
 
 
 def test_the_scripts_are_installed_with_the_package():
