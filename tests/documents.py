@@ -1,4 +1,4 @@
-"""The documents' code blocks, run as they are written: shell through bash, Python through the interpreter.
+"""The documents' code blocks, run as they are written: shell through bash, Python and plain harness lines in here.
 
 What a block of language `text` shows must be among the lines that the shell block before it printed (`...` stands for
 anything). Blocks of other languages, and without one, are read by people only.
@@ -13,6 +13,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,7 +77,7 @@ def run(blocks: list[Block], place: Path, environment: dict[str, str]) -> None:
             parts = _parts(block.text)
             said = "".join(_shell(part, block, place, environment) for part in parts)
         elif block.language == "python":
-            said = _ran([sys.executable, "-c", block.text], block, place, environment)
+            said = _python(block.text, place)
         elif block.language == "text":
             for line in block.text.splitlines():
                 wanted = r".*".join(re.escape(part) for part in line.split("..."))
@@ -100,15 +101,27 @@ def _shell(text: str, block: Block, place: Path, environment: dict[str, str]) ->
     """Through bash; a plain harness command in this process, which spares the start of another."""
     if not text.startswith("harness ") or text.count("\n") != 1:
         return _ran(["bash", "-euo", "pipefail", "-c", text], block, place, environment)
+    with _inside(place) as said:
+        code = status(shlex.split(text, comments=True)[1:])
+    assert code == 0, f"exit {code} of\n{text}\n{said.getvalue()}"
+    return said.getvalue()
+
+
+def _python(text: str, place: Path) -> str:
+    with _inside(place) as said:
+        exec(compile(text, "<document>", "exec"), {"__name__": "__main__"})
+    return said.getvalue()
+
+
+@contextlib.contextmanager
+def _inside(place: Path) -> Iterator[io.StringIO]:
     before, said = Path.cwd(), io.StringIO()
     os.chdir(place)
     try:
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-            code = status(shlex.split(text, comments=True)[1:])
+            yield said
     finally:
         os.chdir(before)
-    assert code == 0, f"exit {code} of\n{text}\n{said.getvalue()}"
-    return said.getvalue()
 
 
 def _ran(command: list[str], block: Block, place: Path, environment: dict[str, str]) -> str:
