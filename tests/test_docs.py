@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from documents import blocks
 from typer.main import get_command
 
 from harness.cli.commands import app
@@ -37,18 +38,9 @@ DOCS = sorted((ROOT / "docs").glob("*.md"))
 TEXTS = [path for path in (README, ROOT / "CHANGELOG.md", ROOT / "reports" / "LOG.md", *DOCS) if path.is_file()]
 
 
-def commands_in(text: str) -> list[list[str]]:
-    """Shell lines of code blocks that call harness or make."""
-    found = []
-    for language, block in re.findall(r"^```(\w*)\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE):
-        if language not in ("", "sh", "bash", "shell", "console"):
-            continue
-        for line in block.replace("\\\n", " ").splitlines():
-            for part in re.split(r"&&|;|\|", line.removeprefix("$ ").strip()):
-                words = shlex.split(part, comments=True)
-                if words and words[0] in ("harness", "make"):
-                    found.append(words)
-    return found
+def commands_in(path: Path) -> list[list[str]]:
+    """Words of the commands in a document's blocks."""
+    return [shlex.split(command) for block in blocks(path) for command in block.commands]
 
 
 def test_the_commands_are_those_of_the_contract():
@@ -65,7 +57,7 @@ def test_every_command_and_argument_has_a_help(name):
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
 def test_documents_name_only_commands_options_and_targets_that_exist(path):
-    for words in commands_in(path.read_text(encoding="utf-8")):
+    for words in commands_in(path):
         if words[0] == "make":
             named = {word for word in words[1:] if "=" not in word and not word.startswith("-")}
             assert named <= TARGETS | {"lock"}, words
