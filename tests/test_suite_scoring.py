@@ -9,7 +9,7 @@ from dataclasses import replace
 import duckdb
 import pytest
 
-from harness.records import Database, Item
+from harness.records import Database, Generation, Item
 from harness.sandbox.pool import Pool
 from harness.scoring import ScoreSettings, score_with, witness
 from harness.scoring.score_items import JUDGE
@@ -140,3 +140,16 @@ def test_each_gold_is_judged_on_its_own_witnesses(found):
 
 def test_verdicts_say_whether_their_items_tell_anything(found):
     assert [found[name].discriminating for name in ("wrong", "vacuous", "no suite")] == [True, False, None]
+
+
+@pytest.mark.parametrize(
+    "generation",
+    [Generation("all", "SELECT name FROM tow", finished=False), Generation("all", "no idea"), Generation("all", "")],
+    ids=["truncated", "no_sql", "empty"],
+)
+def test_an_answer_that_never_ran_is_wrong_on_the_suite_too_so_that_its_share_has_the_same_items(cache, generation):
+    with Pool(JUDGE, SETTINGS, workers=1, memory_bytes=SETTINGS.memory_bytes) as pool:
+        settings = replace(SETTINGS, cache_dir=cache)
+        (verdict,) = score_with(pool, [ITEMS[list(CASES).index("all")]], {"all": generation}, settings)
+
+    assert (verdict.execution_match, verdict.suite_match) == (False, False)
