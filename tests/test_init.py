@@ -235,3 +235,16 @@ def test_a_question_is_asked_of_it_by_its_name(place, capsys, monkeypatch):
     assert item.database == load("shop").items()[0].database
     assert "CREATE TABLE purchase" in item.context
     assert asking._item("How many?", Path("shop.duckdb")).database.path == str(place / "shop.duckdb")
+
+
+def test_training_on_what_will_be_asked_is_said(place, capsys, monkeypatch):
+    import harness.trainer.train
+    from harness.evaluate.training import train_experiment
+
+    Path("many.csv").write_text("question,sql\n" + "".join(f"Number {n}?,SELECT {n}\n" for n in range(20)))
+    assert init("shop", "--database", "shop.duckdb", "--questions", "many.csv") == 0
+    monkeypatch.setattr(harness.trainer.train, "train", lambda *_, **__: None)
+    for overrides, told in (([], True), (["benchmark.evaluate=test"], False)):
+        said: list[str] = []
+        train_experiment(load_experiment("benchmarks/shop/shop.toml", overrides), say=said.append)
+        assert any("benchmark.evaluate=test" in line for line in said) == told

@@ -28,6 +28,11 @@ def train_experiment(
     if overlap is not None and overlap.either:
         share = f"{overlap.either:,} of {overlap.test_items:,} test questions"
         say(f"{share} stand in the training split ({overlap.same_prompt:,} with the same prompt).")
+    if benchmark.settings.evaluate != "test":
+        say(
+            f"{benchmark.name} evaluates on every question, those that are trained on too: give "
+            "benchmark.evaluate=test to `train` and `eval` alike, or the result is no test."
+        )
     say(f"{experiment.name}: training on {plural(len(items), 'question')} of {benchmark.name}")
     chats = [example(item, experiment.prompt) for item in items]
     # deferred: torch and its companions take seconds to import
