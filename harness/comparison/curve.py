@@ -108,9 +108,11 @@ def _hint(runs: Sequence[Answers], points: Sequence[Point], best: Point, rule: s
         pair = against_best.get(run.run.id)
         if pair is not None and not pair.distinguishable:
             shown = f"{units.points(pair.minimum_detectable, sign=False)} points"
+            over = f"; over {pair.clusters} databases p = {units.p_value(pair.p_clustered)}"
             return (
                 f"{run.run.model} cannot be told from the best ({best.model}: "
-                f"{units.point_difference(pair.difference, pair.ci_low, pair.ci_high, pair.n)}): training could have "
+                f"{units.point_difference(pair.difference, pair.ci_low, pair.ci_high, pair.n)}"
+                f"{over if pair.p_clustered is not None else ''}): training could have "
                 f"stopped there, as far as {units.plural(pair.n, 'item')} can show (a true difference below {shown} "
                 "would usually be missed)."
             )
