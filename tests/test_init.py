@@ -248,3 +248,18 @@ def test_training_on_what_will_be_asked_is_said(place, capsys, monkeypatch):
         said: list[str] = []
         train_experiment(load_experiment("benchmarks/shop/shop.toml", overrides), say=said.append)
         assert any("benchmark.evaluate=test" in line for line in said) == told
+
+
+def test_a_model_is_evaluated_and_asked_on_it(place, capsys):
+    import tiny_model
+
+    tiny_model.build(Path("tiny"))
+    assert init("shop", "--database", "shop.duckdb", "--questions", "questions.csv", "--model", "./tiny") == 0
+    few = ["generate.max_new_tokens=3", "model.device=cpu", *QUIET, "score.suite=false"]
+    assert status(["eval", "benchmarks/shop/shop.toml", *few, "eval.report=false"]) == 0
+    (run,) = json.loads(capsys.readouterr().out.splitlines()[-1])["runs"]
+    assert (run["model"], run["n"], run["scored"], run["unscorable"]) == ("base", 4, 3, 1)
+    settings = [word for pair in few for word in ("--set", pair)]
+    shown = ["--schema", "shop", "--experiment", "benchmarks/shop/shop.toml", "--model", "base"]
+    assert status(["ask", "How many customers?", *shown, *settings]) == 0
+    assert document(capsys)["model"] == "base"
