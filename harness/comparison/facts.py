@@ -12,7 +12,7 @@ _STEP = re.compile(r"(?:^|[-_/])(?:checkpoint|step)[-_](\d+)$")
 
 _PHASES = (
     *("benchmark", "prepare", "merge", "probe", "load", "quantise", "tokenise", "compile", "capture", "prefill"),
-    *("decode", "generate", "train", "save", "duckdb", "score", "describe", "store"),
+    *("decode", "generate", "train", "save", "duckdb", "score", "describe", "wait", "store"),
 )
 
 

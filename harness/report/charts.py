@@ -88,6 +88,9 @@ def rules(board: Board, name: str) -> str:
             )
         name_rows(axes, [row.label for row in rows])
         axes.margins(x=0.08)
+        # rules that agree stand in the middle of a point, not of a thousandth
+        low, high = axes.get_xlim()
+        axes.set_xlim(min(low, -0.5), max(high, 0.5))
         axes.set(xlabel="points above or below the default rule")
         axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=5, handletextpad=0.2, columnspacing=1.0)
     return drawn.text("Difference of each comparison rule to the default one, one line a run")

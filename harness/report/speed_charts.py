@@ -71,8 +71,10 @@ def _stacked(name: str, lines: Sequence[tuple[str, Mapping[str, float]]], title:
     totals: Counter[str] = Counter()
     for _, spent in lines:
         totals.update(spent)
-    # as many phases as there are colours; what is left of the smallest is one block
-    largest = {phase for phase, _ in totals.most_common(len(SERIES) - 1)}
+    # as many phases as there are colours, each wide enough to be seen; the rest is one block
+    longest = max(sum(spent.values()) for _, spent in lines)
+    seen = {phase for _, spent in lines for phase, seconds in spent.items() if seconds >= 0.01 * longest}
+    largest = {phase for phase, _ in totals.most_common(len(SERIES) - 1)} & seen
     phases = sorted(largest, key=facts.phase_order)
     with figure_of(name, 6.0, 0.9 + 0.42 * len(lines)) as (figure, drawn):
         axes = figure.add_subplot()

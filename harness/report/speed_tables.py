@@ -33,13 +33,13 @@ def _phases(lines: list[tuple[str, dict[str, float]]]) -> Table:
     rows = [
         (
             Cell(label, kind="name"),
-            *(number(units.duration(spent.get(name))) for name in names),
             number(units.duration(sum(spent.values()))),
+            *(number(units.duration(spent.get(name))) for name in names),
         )
         for label, spent in lines
         if spent
     ]
-    return Table(("model", *(name.replace("_", " ") for name in names), "all"), tuple(rows))
+    return Table(("model", "all", *(name.replace("_", " ") for name in names)), tuple(rows))
 
 
 def hardware(data: ReportData) -> Table:
@@ -73,7 +73,7 @@ def hardware(data: ReportData) -> Table:
 
 def ceilings(data: ReportData) -> Table:
     """Each run's share of what its hardware could do, and what binds it; only runs that recorded ceilings."""
-    columns = ("model", "decode", "of bandwidth (MBU)", "of compute (MFU)", "of launches", "decode is bound by")
+    columns = ("model", "decode", "MBU", "MFU", "launches", "decode is bound by")
     rows = []
     for row in data.rows:
         found, rates = facts.ceilings(row.run), _rates(row)
@@ -86,7 +86,7 @@ def ceilings(data: ReportData) -> Table:
                 Cell(row.label, kind="name"),
                 number(units.rate(rates.get("decode_tokens_per_second"))),
                 *(number(_ceiling(found, f"decode {name}")) for name in ("bandwidth", "compute", "launches")),
-                Cell(_bound(row, "decode") if found else units.NONE, kind="note"),
+                Cell((facts.binds(row.run, "decode") or "none") if found else units.NONE, kind="note"),
                 number(units.rate(rates.get("prompt_tokens_per_second"))),
                 number(_ceiling(found, "prefill compute")),
                 number(units.rate(trained.get("tokens_per_second"))),
@@ -94,9 +94,10 @@ def ceilings(data: ReportData) -> Table:
             )
         )
     note = (
-        "Share reached of each ceiling, and the ceiling in tokens a second, by what this machine did at best in a "
-        "short probe; in brackets the share by its datasheet. Useful work only: padding and recomputation do not "
-        "count. Bound by: the ceiling most nearly reached, where one is reached to 40 %."
+        "MBU: share of memory bandwidth; MFU: share of arithmetic; launches: share of what the host can start. Each "
+        "with its ceiling in tokens a second, by what this machine did at best in a short probe; in brackets by its "
+        "datasheet. Useful work only: padding and recomputation do not count. Bound by: the ceiling most nearly "
+        "reached, none where none is reached to 40 % (then the host binds, or there is too little work)."
     )
     return Table((*columns, "prefill", "prefill MFU", "training", "training MFU"), tuple(rows), note)
 
@@ -168,10 +169,6 @@ def _two(measured: float | None, sheet: float | None) -> str:
     if measured is None:
         return units.NONE if sheet is None else f"({units.percent(sheet)})"
     return units.percent(measured) if sheet is None else f"{units.percent(measured)} ({units.percent(sheet)})"
-
-
-def _bound(row: RunRow, phase: str) -> str:
-    return facts.binds(row.run, phase) or "nothing here: the host, or too little work"
 
 
 def _padding(speed: Mapping[str, Any]) -> float | None:

@@ -113,7 +113,8 @@ def _rule_cell(row: RunRow, rule: str) -> Cell:
     text = units.percent(score.share)
     if score.n != row.headline.n:
         text += f" ({units.count(score.n)})"
-    differs = rule in (*RULES, "suite") and rule != "default" and (score.hits, score.n) != (row.headline.hits, row.n)
+    pairs = _judged_by_both(row, rule) if rule in (*RULES, "suite") else []
+    differs = any(one != other for one, other in pairs)
     return Cell(text, link(row.index, rule=rule) if differs else "", "number")
 
 
@@ -229,6 +230,10 @@ def rule_judgements(rows: Sequence[RunRow]) -> list[str]:
 
 def rule_effect(row: RunRow, rule: str) -> float | None:
     """Share called right by `rule` less that by the default rule, over the items that both judge; None where none."""
-    verdicts = zip(row.answers.verdicts(), row.answers.verdicts(rule), strict=True)
-    both = [(bool(one), bool(other)) for one, other in verdicts if one is not None and other is not None]
+    both = _judged_by_both(row, rule)
     return sum(other - one for one, other in both) / len(both) if both else None
+
+
+def _judged_by_both(row: RunRow, rule: str) -> list[tuple[bool, bool]]:
+    verdicts = zip(row.answers.verdicts(), row.answers.verdicts(rule), strict=True)
+    return [(bool(one), bool(other)) for one, other in verdicts if one is not None and other is not None]
