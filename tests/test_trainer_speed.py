@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -13,7 +14,7 @@ from harness.errors import ConfigError, DeviceError
 from harness.model.load import load_base
 from harness.model.settings import ModelSettings
 from harness.throughput import cost
-from harness.trainer import assemble, auto
+from harness.trainer import assemble, auto, graph
 from harness.trainer.attention import packed_attention
 from harness.trainer.settings import Example, TrainSettings
 from harness.trainer.train import train
@@ -193,3 +194,74 @@ def test_a_training_records_what_its_speed_is_worth(guide, base):
     assert facts["mfu_datasheet"] is None  # a CPU is in no datasheet
     assert facts["joules"] is None
     assert set(facts["phases"]) >= {"load", "tokenise", "prepare", "train"}
+
+
+class _PretendGraph:
+    """A captured graph without a GPU: replaying runs the captured body again, on the tensors it was captured with."""
+
+    def replay(self):
+        run, batch, items, lean = self.body
+        again = run(batch, items)
+        again.loss.backward()
+        lean.loss.data.copy_(again.loss.detach())
+        lean.counts.copy_(again.counts)
+
+    def pool(self):
+        return None
+
+
+@pytest.fixture
+def pretend_gpu(monkeypatch):
+    """torch.cuda as far as a capture needs it; what a capture computes is thrown away, as it is on a GPU."""
+
+    @contextmanager
+    def capture(captured, **how):
+        grads = [parameter.grad.clone() for parameter in step._parameters]
+        yield
+        captured.body = (run, *calls[-1])
+        for parameter, grad in zip(step._parameters, grads, strict=True):
+            parameter.grad.copy_(grad)
+
+    calls, step, run = [], None, None
+
+    def made(self, batch, items):
+        nonlocal step, run
+        step, run = self, self._run
+        assert all(module.training for module in run.__self__.model.modules()), "dropout would be off"
+
+        def noted(batch, items):
+            lean = run(batch, items)
+            calls.append((batch, items, lean))
+            return lean
+
+        self._run = noted
+        try:
+            return capture_it(self, batch, items)
+        finally:
+            self._run = run
+
+    capture_it = graph.GraphedStep._capture
+    monkeypatch.setattr(graph.GraphedStep, "_capture", made)
+    nothing = SimpleNamespace(wait_stream=lambda other: None)
+    for name, value in {
+        "CUDAGraph": _PretendGraph,
+        "graph": capture,
+        "Stream": lambda: nothing,
+        "current_stream": lambda: nothing,
+        "stream": lambda stream: nullcontext(),
+        "get_rng_state": lambda: None,
+        "set_rng_state": lambda state: None,
+        "synchronize": lambda: None,
+        "empty_cache": lambda: None,
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, value)
+    monkeypatch.setattr(assemble, "check_speed", lambda settings, loaded: None)
+
+
+@pytest.mark.parametrize("changes", [{}, {"batch_size": 2, "accumulation": 2}], ids=str)
+def test_a_replayed_step_adds_the_gradients_of_its_own_batch(guide, base, tmp_path, pretend_gpu, changes):
+    settings = replace(GUIDE, **FAST | {"attention": "packed", "fixed_length": True, "cuda_graph": True} | changes)
+    result, found = trace(settings, base, tmp_path / "a")
+    for ours, theirs in zip(found, guide["bfd"][1], strict=True):
+        assert ours == pytest.approx(theirs, rel=2e-5)
+    assert result.trained_tokens == guide["bfd"][0].trained_tokens

@@ -39,7 +39,6 @@ def main() -> None:
         return
     results.unlink(missing_ok=True)
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(asked.cache).expanduser()))
-    os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
     names = select(asked.rungs)
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as work:

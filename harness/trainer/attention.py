@@ -8,6 +8,7 @@ trl pads on the right, where a causal row's real tokens never look.
 from __future__ import annotations
 
 import inspect
+import math
 from typing import Any
 
 import torch
@@ -19,8 +20,27 @@ _LARGEST_FLASH_HEAD = 256
 
 def use_packed_attention(model: Any) -> None:
     """Let `model` (a transformers model) attend this way from now on."""
+    global _flash_works
+    config = model.config.get_text_config()
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    _flash_works = _tried(int(size), model.dtype, torch.device(model.device))
     AttentionInterface.register(NAME, packed_attention)
     model.set_attn_implementation(NAME)
+
+
+def _tried(size: int, dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether torch's varlen kernels run here, forward and backward, for heads of this size; else masks are built."""
+    query = torch.zeros(1, 2, 8, size, dtype=dtype, device=device, requires_grad=True)
+    if not _flash(query):
+        return False
+    key = torch.zeros(1, 1, 8, size, dtype=dtype, device=device, requires_grad=True)
+    starts = torch.tensor([0, 5, 8, 8], dtype=torch.int32, device=device)
+    try:
+        _by_length(query, key, key, starts, 8, None, 1.0).sum().backward()
+        torch.cuda.synchronize(device)
+    except (RuntimeError, TypeError, ValueError, NotImplementedError):
+        return False
+    return True
 
 
 def packed_attention(
@@ -47,8 +67,8 @@ def packed_attention(
         return _dense(module, query, key, value, mask, scaling), None
     longest = int(max_length_q or query.shape[2])
     window = sliding_window if sliding_window is not None and longest > sliding_window else None
-    if _flash(query):
-        return _by_length(module, query, key, value, cu_seq_lens_q, longest, window, scaling), None
+    if _flash_works and _flash(query):
+        return _by_length(query, key, value, cu_seq_lens_q, longest, window, scaling), None
     document = torch.bucketize(
         torch.arange(query.shape[2], device=query.device), cu_seq_lens_q[1:].long(), right=True, out_int32=True
     )
@@ -64,7 +84,6 @@ def _flash(query: torch.Tensor) -> bool:
 
 
 def _by_length(
-    module: Any,
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
@@ -78,7 +97,11 @@ def _by_length(
     attend: Any = varlen.varlen_attn
     groups = query.shape[1] // key.shape[1]
     q, k, v = (part.transpose(1, 2).squeeze(0) for part in (query, key, value))
-    how: dict[str, Any] = {"scale": scaling}
+    how: dict[str, Any] = {}
+    if "scale" in _VARLEN:
+        how["scale"] = scaling
+    elif scaling is not None:
+        q = q * (scaling * math.sqrt(q.shape[-1]))
     if groups > 1 and "enable_gqa" in _VARLEN:
         how["enable_gqa"] = True
     elif groups > 1:
@@ -125,3 +148,5 @@ def _varlen_parameters() -> frozenset[str]:
 
 
 _VARLEN = _varlen_parameters()
+_flash_works = False
+"""Set by the last model that was told to attend this way."""

@@ -85,6 +85,8 @@ class CountingTrainer(SFTTrainer):
         """Replay the captured step where there is to be one."""
         if self._graph is None:
             return super().training_step(model, inputs, num_items_in_batch)
+        if not self._graph.shapes:
+            model.train()
         inputs = self._prepare_inputs(inputs)
         taken = {name: value for name, value in inputs.items() if name not in ("labels", "real_tokens")}
         lean = self._graph(taken, torch.as_tensor(num_items_in_batch, device=self.args.device))
