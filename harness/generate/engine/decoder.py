@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -21,6 +22,8 @@ from harness.generate.engine.shape import Shape, decoder_of
 from harness.generate.engine.weights import LayerWeights, Weights, refill, take_weights
 
 Tensor = torch.Tensor
+LEAST_ROWS = 8
+"""A step of one row is worth pieces of its own only where there is but one slot: compiling them takes longer."""
 _WARM = 2
 
 
@@ -88,6 +91,30 @@ class Decoder:
         for at, stop in enumerate(stops):
             self._stops[at] = stop
 
+    def warm(self) -> None:
+        """Compile the pieces and capture the step of all slots, on nobody's slot, once; nothing to do without a GPU."""
+        if not self.cuda or self._graphs:
+            return
+        nobody = (self.slots,)
+        rows = 1 if self.slots == 1 else 2
+        self.read(nobody * rows, ((0,) * 8,) * rows, (1,) * rows)
+        self._graph(self._bucket(self.slots))
+
+    def mark(self) -> Any:
+        """Return a point in the device's time; no wait."""
+        if not self.cuda:
+            return time.perf_counter()
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+    def spans(self, marks: Sequence[Any]) -> list[float]:
+        """Return the seconds between marks that follow one another; waits for the last."""
+        if not self.cuda:
+            return [after - before for before, after in pairwise(marks)]
+        marks[-1].synchronize()
+        return [before.elapsed_time(after) / 1000 for before, after in pairwise(marks)]
+
     @torch.no_grad()
     def read(self, slots: Sequence[int], prompts: Sequence[Sequence[int]], limits: Sequence[int]) -> int:
         """Write prompts into slots and choose each one's first id; returns the padding read along."""
@@ -133,10 +160,10 @@ class Decoder:
         return [ids[:count] for ids, count in zip(out, made, strict=True)]
 
     def _bucket(self, count: int) -> int:
-        size = 1
+        size = LEAST_ROWS
         while size < count:
             size *= 2
-        return min(size, self.slots) if count <= self.slots else size
+        return min(size, self.slots)
 
     def _graph(self, rows: int) -> _Graph:
         """The step for so many rows: captured once on CUDA, run as it is elsewhere."""

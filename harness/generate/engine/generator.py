@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +18,7 @@ from harness.model.chat import stop_ids
 from harness.model.load import Loaded
 from harness.model.nf4 import dequantise
 from harness.records import Generation, Speed
-from harness.throughput import clock, timed
+from harness.throughput import clock, quantiles, timed
 
 MOST_SLOTS = 1024
 STEPS = 16
@@ -50,11 +51,28 @@ class Counts:
     decode_seconds: float = 0.0
     seconds: float = 0.0
     steps: int = 0
-    idle_rows: int = 0
-    """Rows of decode steps that held no sequence or a finished one."""
     peak_memory_bytes: int | None = None
     joules: float | None = None
+    tokenise_seconds: float = 0.0
+    compile_seconds: float = 0.0
+    """Weights taken, pieces compiled, steps captured: in no other count of seconds."""
+    first_token: list[tuple[float, int]] = field(default_factory=list)
+    """Seconds of reading prompts together, and how many."""
+    between: list[tuple[float, int]] = field(default_factory=list)
+    """Seconds of a decode step, and the tokens that came so."""
     notes: list[str] = field(default_factory=list)
+
+    def add(self, groups: Sequence[Sequence[Work]], spans: Sequence[float], captured: float, tokens: int) -> None:
+        """Count a turn: the seconds of reading each group, then those of its decode steps, capturing included."""
+        *reading, decoding = spans
+        self.first_token.extend((seconds, len(group)) for seconds, group in zip(reading, groups, strict=True))
+        self.prompt_tokens += sum(len(work.ids) for group in groups for work in group)
+        self.prefill_seconds += sum(reading)
+        self.decode_seconds += decoding - captured
+        self.seconds += sum(spans) - captured
+        self.compile_seconds += captured
+        self.output_tokens += tokens
+        self.steps += STEPS
 
 
 class EngineGenerator:
@@ -78,7 +96,7 @@ class EngineGenerator:
             mine["base_precision"] = "nf4-dequantised"
         if decoder is not None:
             mine |= {"batch_size": decoder.slots, "capture_seconds": round(decoder.capture_seconds, 3)}
-            mine |= {"decode_steps": self._counts.steps, "idle_rows": self._counts.idle_rows}
+            mine["decode_steps"] = self._counts.steps
         return {**self._loaded.facts, **mine, "notes": tuple(self._counts.notes)}
 
     @property
@@ -112,6 +130,12 @@ class EngineGenerator:
             decode_seconds=counts.decode_seconds,
             peak_memory_bytes=counts.peak_memory_bytes,
             energy_joules=counts.joules,
+            tokenise_seconds=counts.tokenise_seconds,
+            compile_seconds=counts.compile_seconds,
+            decode_steps=counts.steps,
+            launches_per_step=1.0 if self._loaded.device.type == "cuda" else None,
+            first_token_seconds=quantiles(*_columns(counts.first_token)),
+            token_seconds=quantiles(*_columns(counts.between)),
         )
 
     def generate(
@@ -122,9 +146,12 @@ class EngineGenerator:
         if decoding.temperature > 0:
             raise EngineUnfitError("The engine decodes greedily; set generate.backend=transformers to sample.")
         stops = stop_ids(self._loaded.tokenizer, self._loaded.model.generation_config, decoding.stop)
+        start = time.perf_counter()
         ids = [self._loaded.encode(request.messages) for request in requests]
+        tokenised = time.perf_counter() - start
         works = [Work(number, prompt, decoding.max_new_tokens) for number, prompt in enumerate(ids)]
         for done, (work, answer) in enumerate(self.answers(works, stops, decoding.batch_size), start=1):
+            self._counts.tokenise_seconds = tokenised
             yield self._generation(requests[work.number].id, work, answer, stops)
             if progress is not None:
                 progress(done, len(works))
@@ -134,8 +161,11 @@ class EngineGenerator:
         self._counts = counts = Counts()
         if not works:
             return
+        start = clock(self._loaded.device)
         decoder = self._fitting(works, slots)
         decoder.set_stops(stops)
+        decoder.warm()
+        counts.compile_seconds = clock(self._loaded.device) - start
         waiting = sorted(works, key=lambda work: (-len(work.ids), work.number))
         with timed(self._loaded.device) as region:
             yield from self._turns(decoder, waiting, counts)
@@ -147,32 +177,30 @@ class EngineGenerator:
         active: dict[int, Work] = {}
         at = 0
         while at < len(waiting) or active:
-            start = clock(self._loaded.device)
+            marks = [decoder.mark()]
+            groups = []
             while at < len(waiting) and free and (len(free) >= decoder.slots // 8 or not active):
-                group = _group(waiting, at, len(free))
+                groups.append(group := _group(waiting, at, len(free)))
                 slots = [free.pop() for _ in group]
-                self._read(decoder, slots, group, counts)
+                counts.padded_tokens += decoder.read(
+                    slots, [work.ids for work in group], [work.limit for work in group]
+                )
                 active.update(zip(slots, group, strict=True))
                 at += len(group)
-            middle = clock(self._loaded.device)
-            counts.prefill_seconds += middle - start
+                marks.append(decoder.mark())
             stepped = sorted(active)
+            captured = decoder.capture_seconds
             decoder.step(stepped, STEPS)
+            captured = decoder.capture_seconds - captured
             finished = decoder.finished()
             ended = [slot for slot in stepped if finished[slot]]
             answers = decoder.take(ended) if ended else []
-            end = clock(self._loaded.device)
-            counts.steps += STEPS
-            counts.decode_seconds += end - middle
-            counts.seconds += end - start
-            counts.output_tokens += sum(len(answer) for answer in answers)
+            spans = decoder.spans([*marks, decoder.mark()])
+            counts.add(groups, spans, captured, sum(len(answer) for answer in answers))
+            counts.between.append(((spans[-1] - captured) / STEPS, len(stepped)))
             for slot, answer in zip(ended, answers, strict=True):
                 yield active.pop(slot), answer
             free.extend(reversed(ended))
-
-    def _read(self, decoder: Decoder, slots: Sequence[int], group: Sequence[Work], counts: Counts) -> None:
-        counts.padded_tokens += decoder.read(slots, [work.ids for work in group], [work.limit for work in group])
-        counts.prompt_tokens += sum(len(work.ids) for work in group)
 
     def _generation(self, name: str, work: Work, answer: list[int], stops: Sequence[int]) -> Generation:
         finished = bool(answer) and answer[-1] in stops
@@ -241,3 +269,7 @@ def _plain(loaded: Loaded) -> None:
             "The engine needs merged weights, and this adapter is kept apart; set generate.weights=merged."
         )
     dequantise(loaded.model)
+
+
+def _columns(pairs: Sequence[tuple[float, int]]) -> tuple[list[float], list[float]]:
+    return [value for value, _ in pairs], [float(count) for _, count in pairs]
