@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from harness.records import Database, Item
@@ -32,23 +32,22 @@ def lines(name: str) -> Iterator[dict[str, object]]:
 
 def spider(split: str = "dev") -> list[Item]:
     """The items of a split."""
+    rows = lines(f"spider/{split}.jsonl")
+    texts = ((str(row["id"]), str(row["db_id"]), str(row["question"]), str(row["query"])) for row in rows)
+    return items(texts, DATA / "spider" / "database")
+
+
+def items(rows: Iterable[tuple[str, str, str, str]], folder: Path) -> list[Item]:
+    """Items from (id, database, question, gold); `folder` has the databases as NAME/NAME.sqlite."""
     keys: dict[Path, str] = {}
-    items = []
-    for row in lines(f"spider/{split}.jsonl"):
-        path = DATA / "spider" / "database" / str(row["db_id"]) / f"{row['db_id']}.sqlite"
+    found = []
+    for name, database, question, gold in rows:
+        path = folder / database / f"{database}.sqlite"
         if path not in keys:
             keys[path] = hashlib.sha256(path.read_bytes()).hexdigest()
-        items.append(
-            Item(
-                id=str(row["id"]),
-                question=str(row["question"]),
-                context="",
-                golds=(str(row["query"]),),
-                database=Database(key=keys[path], path=str(path)),
-                cluster=str(row["db_id"]),
-            )
-        )
-    return items
+        base = Database(key=keys[path], path=str(path))
+        found.append(Item(id=name, question=question, context="", golds=(gold,), database=base, cluster=database))
+    return found
 
 
 def predictions(system: str) -> dict[str, dict[str, object]]:
