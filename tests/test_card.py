@@ -162,9 +162,9 @@ def test_a_later_result_takes_the_place_of_an_earlier_one_and_a_trial_run_never_
 def test_the_same_results_give_the_same_files(trial):
     experiment, benchmark = trial
     out = Path(experiment.adapter_folder)
-    seen = []
+    checkpoint, seen = subjects(experiment)[1], []
     for _ in range(2):
-        refresh_all(experiment, benchmark, [0.0, 0.25, 0.5, 0.5])
+        refresh_cards(experiment, benchmark, checkpoint, run_of(checkpoint, experiment, benchmark, 0.25), print)
         seen.append({name: (out / name).read_bytes() for name in ("README.md", RESULTS, "training_curve.png")})
     assert seen[0] == seen[1]
 
@@ -278,7 +278,8 @@ def test_an_evaluation_pushes_the_refreshed_card_where_the_adapter_is_pushed(tri
     push_cards(experiment, said.append)
     assert hub.calls == []
     pushing = experiment.model_copy(update={"train": experiment.train.model_copy(update={"push_to_hub": True})})
-    refresh_all(pushing, benchmark, [0.0, 0.25, 0.5, 0.5])
+    final = subjects(pushing)[-1]
+    refresh_cards(pushing, benchmark, final, run_of(final, pushing, benchmark, 0.5), said.append)
     push_cards(pushing, said.append)
     assert set(hub.files) == {"README.md", "training_curve.png", RESULTS}
     assert ModelCard(hub.files["README.md"].decode()).data.eval_results[0].metric_value == 0.5

@@ -28,7 +28,7 @@ FENCED = "```sql\nSELECT count(*) FROM singer;\n```"
 def test_a_real_log_is_scored_as_what_it_says(name, tmp_path):
     benchmark = benchmarks.load(str(LOGS / "singers.jsonl"))
     answers = read_predictions(LOGS / name, IDS)
-    choice = ScoreChoice(workers=1, cache_dir="")
+    choice = ScoreChoice(workers=1, suite=False, cache_dir="")
     totals = score_predictions(benchmark, answers, choice, source=LOGS / name, out=None).totals
     assert (totals["n"], totals["scored"]) == (4, 4)
     assert totals["execution_accuracy"] == 0.75, "three are right, one of them behind a sentence; one is none"
