@@ -28,7 +28,7 @@ class Subject:
     """`adapter`: LoRA over the experiment's base; `whole`: a model folder of its own; `served`: a server's, by name."""
     folder: Path | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
-    """Of an adapter: digest of the training, step, epoch, tokens a second, peak memory."""
+    """Of an adapter: digest of the training, step, epoch, tokens a second, peak memory, the training's `throughput`."""
 
 
 def subjects(experiment: Experiment) -> list[Subject]:
@@ -118,6 +118,7 @@ def _training(out: Path) -> dict[str, Any]:
         "peak_memory_bytes": result.peak_memory_bytes,
         "seconds": result.seconds,
         "steps": result.steps,
+        "throughput": dict(result.facts.get("throughput") or {}),
     }
 
 

@@ -87,7 +87,8 @@ def _stacked(name: str, lines: Sequence[tuple[str, Mapping[str, float]]], title:
         name_rows(axes, [label for label, _ in lines])
         axes.xaxis.set_major_formatter(lambda value, _: units.number(value))
         axes.set(xlabel="wall seconds")
-        axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=5, handlelength=1, columnspacing=1.2)
+        columns = len(axes.containers) if len(axes.containers) <= 6 else 4
+        axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=columns, handlelength=1, columnspacing=1.2)
     return drawn.text(title)
 
 
