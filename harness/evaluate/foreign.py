@@ -23,6 +23,8 @@ from harness.errors import DataError
 
 Row = Mapping[str, Any]
 _EVAL = ".eval"
+_LARGEST = 256 * 2**20
+"""Bytes one sample of an archive may unpack to; a few kilobytes of a hostile one unpack to more than memory holds."""
 _ZSTANDARD = 93
 """Zip's number for a compression that Python's own zipfile knows only from 3.14 on."""
 _LOCAL_HEADER = 30
@@ -131,6 +133,8 @@ def _samples_of_archive(path: Path) -> Iterator[Any]:
 
 
 def _content(archive: zipfile.ZipFile, file: Any, entry: zipfile.ZipInfo) -> bytes:
+    if entry.file_size > _LARGEST:
+        raise ValueError(f"{entry.filename} unpacks to {entry.file_size:,} bytes")
     if entry.compress_type != _ZSTANDARD:
         return archive.read(entry)
     file.seek(entry.header_offset)
@@ -138,7 +142,7 @@ def _content(archive: zipfile.ZipFile, file: Any, entry: zipfile.ZipInfo) -> byt
     names = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
     file.seek(entry.header_offset + _LOCAL_HEADER + names)
     with pa.input_stream(pa.BufferReader(file.read(entry.compress_size)), compression="zstd") as stream:
-        data: bytes = stream.read()
+        data: bytes = stream.read(entry.file_size + 1)
     if zlib.crc32(data) != entry.CRC:
         raise ValueError(f"{entry.filename} is damaged")
     return data

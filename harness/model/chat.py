@@ -42,7 +42,7 @@ def _read_template(source: str) -> str:
 
     wanted = ("*.json", "*.jinja", "*.model")
     folder = locate_folder(source, "", "model.chat_template_from", wanted)
-    template = AutoTokenizer.from_pretrained(str(folder)).chat_template
+    template = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False).chat_template
     if not isinstance(template, str):
         raise ModelError(f"model.chat_template_from = {source} has no chat template; name another or a .jinja file.")
     return template

@@ -40,10 +40,16 @@ def pack_reply(number: int, body: dict[str, Any], blob: bytes = b"", *, kind: in
 
 
 def unpack_reply(frame: bytes) -> tuple[int, int, dict[str, Any], bytes]:
-    """The number, kind, document and bytes of a reply frame."""
+    """The number, kind, document and bytes of a reply frame; ValueError or struct.error where it is none."""
     number, kind, length = _REPLY.unpack_from(frame)
     start = _REPLY.size
-    return number, kind, json.loads(frame[start : start + length]), frame[start + length :]
+    try:
+        body = json.loads(frame[start : start + length])
+    except RecursionError:
+        raise ValueError("a document nested too deep") from None
+    if not isinstance(body, dict):
+        raise ValueError("a reply without a document")
+    return number, kind, body, frame[start + length :]
 
 
 class FrameReader:

@@ -22,6 +22,7 @@ from harness.records import Outcome
 from harness.sandbox.engine import PLACES, Failure
 from harness.sandbox.space import Space
 from harness.scoring.outcomes import reason_of
+from harness.scoring.packed import unpacked
 from harness.scoring.settings import ScoreSettings
 from harness.sqltext import Form, Kind, split_statements, statement_kind
 
@@ -76,7 +77,7 @@ class Gold:
     @classmethod
     def unpack(cls, data: bytes) -> Gold:
         """From `pack`'s bytes; only a worker does this."""
-        facts = pickle.loads(data[1:] if data[:1] == b"\0" else zlib.decompress(data[1:]))
+        facts = unpacked(data[1:] if data[:1] == b"\0" else zlib.decompress(data[1:]))
         return cls(*facts)
 
 

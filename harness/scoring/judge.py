@@ -155,7 +155,10 @@ class Judge:
         """A gold this worker has had, or one from the cache."""
         gold = self._golds.get(key)
         if gold is None and packed is not None:
-            gold = Gold.unpack(packed)
+            try:
+                gold = Gold.unpack(packed)
+            except Exception:  # a cache file that somebody else wrote: the gold is asked again
+                return None
             self.keep(key, gold)
         return gold
 
