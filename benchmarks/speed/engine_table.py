@@ -78,6 +78,7 @@ def engine_row(name: str, engine: EngineGenerator, works: list[Work], slots: int
     for _ in engine.answers(works, (), slots):
         pass
     first = clock(engine._loaded.device) - start
+    warmed = engine.speed()
     rates, decode_rates, speeds = [], [], []
     for _ in range(repeats):
         for _ in engine.answers(works, (), slots):
@@ -106,6 +107,9 @@ def engine_row(name: str, engine: EngineGenerator, works: list[Work], slots: int
         "padded_tokens": speed.padded_tokens,
         "decode_steps": engine.facts["decode_steps"],
         "first_pass_seconds": round(first, 2),
+        "compile_seconds": warmed.compile_seconds if warmed else None,
+        "first_token_seconds": speed.first_token_seconds,
+        "token_seconds": speed.token_seconds,
         "peak_memory_bytes": speed.peak_memory_bytes,
         "energy_joules": speed.energy_joules,
     }
@@ -138,7 +142,7 @@ def generate_row(model: Any, works: list[Work], batch: int, cache: str | None) -
     return {"name": name, "tokens_per_second": batch * new / seconds, "rows": batch, "seconds": seconds}
 
 
-def table(shape: str, device: str, quick: bool, lengths: Sequence[int]) -> list[dict[str, Any]]:
+def table(shape: str, device: str, quick: bool, lengths: Sequence[int], only: str) -> list[dict[str, Any]]:
     """Every row; one that fails says why, and the others go on."""
     start = time.perf_counter()
     model = make_model(shape, device)
@@ -149,6 +153,8 @@ def table(shape: str, device: str, quick: bool, lengths: Sequence[int]) -> list[
     found: list[dict[str, Any]] = [{"name": "model made", "seconds": made}]
 
     def row(make: Any, *values: Any) -> None:
+        if only and only not in str(values[0] if values else "generate()"):
+            return
         begun = time.perf_counter()
         try:
             found.append(make(*values))
@@ -161,7 +167,7 @@ def table(shape: str, device: str, quick: bool, lengths: Sequence[int]) -> list[
     for batch in batches:
         row(lambda b=batch: generate_row(model, prompts(b, width, short, vocabulary), b, None))
     engine = EngineGenerator(Held(model))  # type: ignore[arg-type]
-    for slots in (1024, 2048, 512, 256) if not quick else (16, 8):
+    for slots in (2048, 1024, 256) if not quick else (16, 8):
         row(
             engine_row, f"engine, {slots} slots, fixed lengths", engine, prompts(many, width, new, vocabulary), slots, 3
         )
@@ -192,13 +198,19 @@ def main() -> None:
     parser.add_argument("--shape", default="gemma-3-1b", choices=SHAPES)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--prompt-tokens", type=int, default=engine_room.PROMPT_TOKENS)
+    parser.add_argument("--rows", default="", help="only the rows whose name has this in it")
+    parser.add_argument("--tile", default="", help="BLOCK,WARPS,STAGES of the attention kernel, to try others")
     parser.add_argument("--lengths", type=Path, help="JSON list of output lengths in tokens")
     given = parser.parse_args()
     lengths = json.loads(given.lengths.read_text()) if given.lengths else []
+    if given.tile:
+        from harness.generate.engine import kernels
+
+        kernels.MANY = tuple(int(part) for part in given.tile.split(","))
     engine_room.PROMPT_TOKENS = given.prompt_tokens
     device = "cuda" if torch.cuda.is_available() else "cpu"
     given.out.mkdir(parents=True, exist_ok=True)
-    rows = table(given.shape, device, given.shape == "tiny", lengths)
+    rows = table(given.shape, device, given.shape == "tiny", lengths, given.rows)
     facts = {"command": " ".join(sys.argv), "shape": given.shape, "weights": "random", "rows": rows}
     facts["machine"] = dataclasses.asdict(machine())
     (given.out / "engine.json").write_text(json.dumps(facts, indent=1, default=dict) + "\n", encoding="utf-8")

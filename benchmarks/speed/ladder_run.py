@@ -12,7 +12,7 @@ from typing import Any
 
 import random_base
 import torch
-from train_rungs import GUIDE, RUNGS, SETTLING, TRACED
+from train_rungs import GUIDE, MOST_STEPS, RUNGS, SETTLING, TRACED
 from transformers import TrainerCallback
 
 from harness.machine import energy_joules, machine
@@ -115,7 +115,7 @@ class Ladder:
         loaded = load_base(self.model)
         if settings.dequantize_base and self.model.precision != "nf4":
             settings = dataclasses.replace(settings, dequantize_base=False)
-        rows = _rows(loaded.model.config.vocab_size, settings, last)
+        rows = _rows(loaded.model.config.vocab_size, settings)
         model = prepare_model(loaded, settings)
         watcher = Watcher(self.device, last)
         cuda = self.device.type == "cuda"
@@ -226,9 +226,9 @@ def _profiled(work: Any, device: torch.device) -> dict[str, Any]:
     }
 
 
-def _rows(vocabulary: int, settings: TrainSettings, steps: int) -> Rows:
-    """Random rows of full length, more than the steps use."""
-    count = settings.batch_size * settings.accumulation * (steps + 1)
+def _rows(vocabulary: int, settings: TrainSettings) -> Rows:
+    """Random rows of full length, more than any rung uses: their order depends on how many there are."""
+    count = settings.batch_size * settings.accumulation * (TRACED + SETTLING + MOST_STEPS + 1)
     ids = torch.randint(10, vocabulary, (count, settings.max_length), generator=torch.Generator().manual_seed(0))
     rows = ids.tolist()
     return Rows(rows, rows, 0, 0)

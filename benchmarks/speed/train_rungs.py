@@ -68,6 +68,7 @@ RUNGS: dict[str, dict[str, Any]] = {
     },
 }
 """`train`: what differs from GUIDE; `steps`: timed ones; `changed`: why a rung is no longer the guide's training."""
+MOST_STEPS = max(rung["steps"] for rung in RUNGS.values())
 TRACED = 8
 """First steps whose losses and gradient norms are compared."""
 SETTLING = 2
