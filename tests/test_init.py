@@ -256,8 +256,11 @@ def test_a_model_is_evaluated_and_asked_on_it(place, capsys):
     tiny_model.build(Path("tiny"))
     assert init("shop", "--database", "shop.duckdb", "--questions", "questions.csv", "--model", "./tiny") == 0
     few = ["generate.max_new_tokens=3", "model.device=cpu", *QUIET, "score.suite=false"]
-    assert status(["eval", "benchmarks/shop/shop.toml", *few, "eval.report=false"]) == 0
-    (run,) = json.loads(capsys.readouterr().out.splitlines()[-1])["runs"]
+    capsys.readouterr()
+    assert status(["eval", "benchmarks/shop/shop.toml", *few, "--quiet"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    (run,) = json.loads(captured.out)["runs"]
     assert (run["model"], run["n"], run["scored"], run["unscorable"]) == ("base", 4, 3, 1)
     settings = [word for pair in few for word in ("--set", pair)]
     shown = ["--schema", "shop", "--experiment", "benchmarks/shop/shop.toml", "--model", "base"]
