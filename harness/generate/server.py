@@ -110,7 +110,7 @@ class ServerGenerator:
                     self._uncounted += 1
             return Generation(
                 id=request.id,
-                completion=choice["message"].get("content") or "",
+                completion=_text(choice["message"].get("content")),
                 prompt_tokens=int(usage.get("prompt_tokens") or 0),
                 output_tokens=int(usage.get("completion_tokens") or 0),
                 finished=choice.get("finish_reason") != "length",
@@ -166,6 +166,13 @@ def refused(settings: ServerSettings, error: RefusedError, what: str = "") -> Mo
     if error.code == 429:
         remedy = "lower generate.server.concurrency, or wait and run the same command again: answers are kept"
     return ModelError(f"{settings.url} refuses the request{what} ({error}); {remedy}.")
+
+
+def _text(content: Any) -> str:
+    """A message's text; some servers give it in parts."""
+    if isinstance(content, list):
+        return "".join(part.get("text") or "" for part in content if part.get("type") == "text")
+    return content or ""
 
 
 def _in_turn(asked: Sequence[Future[Generation]], transport: Transport) -> Iterator[Generation]:
