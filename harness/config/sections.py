@@ -253,7 +253,7 @@ class EvalChoice(Section):
     """What is evaluated, and where it goes."""
 
     models: Names = ("base", "checkpoints")
-    """Of `base`, `checkpoints`, `final`, `merged`; or a checkpoint's name such as `checkpoint-120`; a server's own names."""
+    """Of `base`, `checkpoints`, `final`, `merged`; a checkpoint by name (`checkpoint-120`); a server's models by name."""
     limit: OptionalCount = None
     """First so many questions of the split."""
     show: Annotated[int, Field(ge=0)] = 0
