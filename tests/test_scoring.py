@@ -174,6 +174,18 @@ def test_writing_golds_are_judged_by_the_state_they_leave(pool, gold, prediction
     assert verdict(pool, "SELECT sum(age) FROM people", "SELECT 30 + 30 + 41").outcome is Outcome.CORRECT
 
 
+def test_a_view_that_a_writing_gold_breaks_is_part_of_the_state(pool):
+    script = PEOPLE + "CREATE VIEW ages AS SELECT age FROM people; CREATE VIEW names AS SELECT name FROM people;"
+    gold = "ALTER TABLE people DROP COLUMN age"
+    for prediction, right in [
+        ("ALTER TABLE people DROP age", True),
+        ("ALTER TABLE people DROP COLUMN name", False),
+        ("ALTER TABLE people DROP COLUMN age; DROP VIEW ages", False),
+    ]:
+        found = verdict(pool, gold, prediction, script)
+        assert found.execution_match is right, found.reason
+
+
 def test_empty_answers_match_vacuously(pool):
     found = verdict(pool, "SELECT name FROM people WHERE id = 99", "SELECT name FROM people WHERE id = 98")
     assert found.outcome is Outcome.VACUOUS_MATCH

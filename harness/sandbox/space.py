@@ -25,6 +25,7 @@ from harness.dialect import (
 from harness.sandbox.engine import BINDING, PLACES, Engine, Failure
 from harness.sqltext import Kind
 
+_BROKEN = Table(("this view no longer binds",), ("VARCHAR",), [])
 _ATTACHED, _SHUFFLED = "work", "shuffled"
 _TABLES = (
     "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = current_database() AND NOT internal"
@@ -124,7 +125,15 @@ class Space:
         found: dict[str, Table] = {}
         for schema, name in names.rows:
             shown = name if schema == "main" else f"{schema}.{name}"
-            found[shown] = self.engine.query(f"SELECT * FROM {_qualified(schema, name)}", seconds, self._max_rows)[0]
+            try:
+                rows = f"SELECT * FROM {_qualified(schema, name)}"
+                found[shown] = self.engine.query(rows, seconds, self._max_rows)[0]
+            except Failure as failure:
+                if failure.kind not in BINDING:
+                    raise
+                # a view whose columns are gone; whoever leaves the same one behind leaves the same state
+                found[shown] = _BROKEN
+                self._mend()
         return found
 
     @contextmanager

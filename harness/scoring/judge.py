@@ -137,11 +137,15 @@ class Judge:
             return fault_at(stage, words)
         return {
             "outcome": outcome_of(failure).value,
-            "reason": f"the prediction did not end within its time ({words})" if failure.kind == "timeout" else words,
+            "reason": self._late() if failure.kind == "timeout" else words,
             "matches": ALL_FALSE,
             "doubt": True,
             "retire": failure.kind != "timeout",
         }
+
+    def _late(self) -> str:
+        floor, factor = self.settings.floor_seconds, self.settings.gold_factor
+        return f"the prediction did not end within its time: {floor:g} s, and {factor:g} times what the gold takes"
 
     def stage(self, stage: int) -> None:
         """Say what runs now."""

@@ -18,6 +18,8 @@ _HEADING = re.compile(
     r"where|join|inner|left|set|order|group|limit|and|or|union)\b))",
     re.IGNORECASE,
 )
+_DASH = re.compile(r"\s[—–]\s")
+"""No operator of SQL, but how an explanation starts on the same line."""
 _BLANK_LINE = re.compile(r"\n[ \t]*\n\s*")
 _CONTINUES = re.compile(
     r"(?:select|from|where|group|order|having|limit|offset|union|intersect|except|join|inner|left|right|full|cross|"
@@ -54,6 +56,8 @@ def _end_of_sql(sql: str) -> int:
     shown = outside_literals(sql)
     heading = _HEADING.search(shown)
     end = heading.start() if heading else len(sql)
+    if not sql.isascii() and (dash := _DASH.search(shown, 0, end)):
+        end = dash.start()
     if "```" in sql:
         end = min(end, _fence(sql))
     sentences = not _SENTENCE.match(sql)

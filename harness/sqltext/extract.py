@@ -49,6 +49,7 @@ _LABEL = re.compile(
 _JSON = re.compile(
     r'"(?:sql|query|sql_query|statement|answer|code)"\s*:\s*("(?:[^"\\]|\\.)*+")', re.IGNORECASE | re.DOTALL
 )
+_QUOTATION = re.compile(r"(\"\"\"|'''|[`\"'])\s*\Z")
 _STATEMENT_SO_FAR = re.compile(r"\bFROM\b|\bVALUES\b|;", re.IGNORECASE)
 
 
@@ -93,11 +94,19 @@ def _in_prose(text: str) -> tuple[str, str, bool]:
     start = found.start()
     while start and text[start - 1] == "(":
         start -= 1
-    if start and text[start - 1] == "`":
-        close = text.find("`", start)
-        if close > 0:
-            return text[start:close], "prose", True
-    return text[start:], "prose", False
+    sql, closed = _from(text, start)
+    return sql, "prose", closed
+
+
+def _from(text: str, start: int) -> tuple[str, bool]:
+    """(the text from here to the end of the quotation that it opens, if it does, was there one)."""
+    opening = _QUOTATION.search(text, max(0, start - 8), start)
+    if opening is None:
+        return text[start:], False
+    mark = opening.group(1)
+    close = text.find(mark, start)
+    # within one kind of quotes the statement's own are the other kind, or doubled: then nobody can tell
+    return (text[start:close], True) if close > 0 else (text[start:], False)
 
 
 def _fenced(text: str) -> tuple[str, bool, int] | None:
@@ -111,8 +120,9 @@ def _fenced(text: str) -> tuple[str, bool, int] | None:
                 content = language + gap + content
             if starts_here(content):
                 blocks.append((found.start(), content, bool(close)))
-            elif ANYWHERE.search(content) and not content.lstrip().startswith("{"):
-                blocks.append((found.start(), content[ANYWHERE.search(content).start() :], bool(close)))  # type: ignore[union-attr]
+            elif (inside := ANYWHERE.search(content)) and not content.lstrip().startswith("{"):
+                quoted, ended = _from(content, inside.start())
+                blocks.append((found.start(), quoted, ended or bool(close)))
             elif language.lower() in _SQL_LANGUAGES and content.strip() and spare is None:
                 spare = content, bool(close), found.start()
     tagged = _TAGGED.finditer(text) if "<" in text else ()
