@@ -159,8 +159,8 @@ class TrainChoice(Section):
     """Replay each micro-step as one captured CUDA graph."""
     lora_kernel: Literal["peft", "fused"] = "peft"
     """`fused`: LoRA's product is added inside a matrix product."""
-    loss_columns: Annotated[int, Field(ge=0)] = 0
-    """Columns of the vocabulary the head computes at once; 0: as trl does."""
+    head_kernel: Literal["trl", "once"] = "trl"
+    """`once`: each token's logits are computed once instead of twice."""
     save_each_epoch: bool = True
     """A checkpoint after each epoch."""
     save_every_steps: Annotated[int, Field(ge=0)] = 0
@@ -253,7 +253,7 @@ class EvalChoice(Section):
     """What is evaluated, and where it goes."""
 
     models: Names = ("base", "checkpoints")
-    """Of `base`, `checkpoints`, `final`, `merged`; a checkpoint by name (`checkpoint-120`); a server's models by name."""
+    """Of `base`, `checkpoints`, `final`, `merged`; or a checkpoint (`checkpoint-120`); a server's models by name."""
     limit: OptionalCount = None
     """First so many questions of the split."""
     show: Annotated[int, Field(ge=0)] = 0
