@@ -107,13 +107,13 @@ def test_zstandard_in_several_frames_is_one_text(tmp_path):
     from harness.evaluate.foreign import _content
 
     codec = pa.Codec("zstd")
-    text = b"a" * 100 + b"b" * 100
-    frames = codec.compress(text[:100], asbytes=True) + codec.compress(text[100:], asbytes=True)
+    text = b"a" * 300_000 + b"b" * 300_000
+    frames = codec.compress(text[:300_000], asbytes=True) + codec.compress(text[300_000:], asbytes=True)
     path = archive(tmp_path / "a.zip", {"x": frames}, zipfile.ZIP_STORED)
     with zipfile.ZipFile(path) as opened, path.open("rb") as file:
         entry = opened.infolist()[0]
         entry.compress_type = 93
-        entry.CRC = zipfile.crc32(text)
+        entry.CRC, entry.file_size = zipfile.crc32(text), len(text)
         assert _content(opened, file, entry) == text
         entry.CRC += 1
         with pytest.raises(ValueError, match="x is damaged"):
