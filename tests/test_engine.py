@@ -28,6 +28,7 @@ from transformers import (
 from harness.errors import ConfigError
 from harness.generate.base import Request
 from harness.generate.choose import local_generator
+from harness.generate.engine import generator as engine_room
 from harness.generate.engine.generator import EngineGenerator, Work
 from harness.generate.engine.shape import EngineUnfitError, read_shape
 from harness.generate.local import TransformersGenerator
@@ -193,3 +194,11 @@ def test_where_the_engine_cannot_run_transformers_answers_and_the_run_says_why(f
     chosen = local_generator(loaded, "local", sampled)
     assert isinstance(chosen, TransformersGenerator)
     assert "greedily" in chosen.facts["notes"][0]
+
+
+def test_free_slots_are_all_filled_before_the_first_step(monkeypatch):
+    monkeypatch.setattr(engine_room, "PROMPT_TOKENS", 40)
+    asked = [Work(n, [3 + n, *range(4, 23)], NEW) for n in range(16)]
+    engine = EngineGenerator(Held(made("llama")))
+    assert len({work.number: ids for work, ids in engine.answers(asked, (), slots=16)}) == 16
+    assert engine.speed().decode_steps == 2 * engine_room.STEPS, "two at a time are read; all are stepped together"

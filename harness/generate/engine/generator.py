@@ -179,7 +179,8 @@ class EngineGenerator:
         while at < len(waiting) or active:
             marks = [decoder.mark()]
             groups = []
-            while at < len(waiting) and free and (len(free) >= decoder.slots // 8 or not active):
+            worth_reading = len(free) >= decoder.slots // 8 or not active
+            while worth_reading and free and at < len(waiting):
                 groups.append(group := _group(waiting, at, len(free)))
                 slots = [free.pop() for _ in group]
                 counts.padded_tokens += decoder.read(
