@@ -14,7 +14,7 @@ from harness.errors import ConfigError, DeviceError
 from harness.model.load import load_base
 from harness.model.settings import ModelSettings
 from harness.throughput import cost
-from harness.trainer import assemble, auto, graph
+from harness.trainer import assemble, auto, graph, head
 from harness.trainer.attention import packed_attention
 from harness.trainer.settings import Example, TrainSettings
 from harness.trainer.train import train
@@ -58,7 +58,7 @@ def guide(base, tmp_path_factory):
         ({"batch_size": 2, "accumulation": 2, "gradient_checkpointing": False}, "bfd"),
         (FAST | {"attention": "packed", "device_metrics": True}, "bfd"),
         (FAST | {"attention": "packed", "fixed_length": True}, "bfd"),
-        (FAST | {"attention": "packed", "fixed_length": True, "lora_kernel": "fused", "loss_columns": 64}, "bfd"),
+        (FAST | {"attention": "packed", "fixed_length": True, "lora_kernel": "fused", "head_kernel": "once"}, "bfd"),
         (FAST | {"attention": "packed", "fixed_length": True, "compile_layers": True, "lora_kernel": "fused"}, "bfd"),
         (FAST | {"attention": "packed", "fixed_length": True}, "wrapped"),
         (FAST | {"attention": "packed", "device_metrics": True}, "none"),
@@ -74,6 +74,32 @@ def test_a_rung_has_the_losses_and_gradients_of_the_guide(guide, base, tmp_path,
     for ours, theirs in zip(found, wanted, strict=True):
         assert ours == pytest.approx(theirs, rel=2e-5)
     assert (result.trained_tokens, result.loss_tokens) == (told.trained_tokens, told.loss_tokens)
+
+
+@pytest.mark.parametrize("softcap", [None, 5.0])
+@pytest.mark.parametrize("trained", [True, False])
+def test_logits_computed_once_give_the_losses_and_gradients_of_those_computed_twice(monkeypatch, softcap, trained):
+    monkeypatch.setattr(head, "TOKENS", 5)  # several tiles, the last one not full
+    torch.manual_seed(0)
+    targets, weights = torch.randint(0, 40, (13,)), torch.rand(13)
+    found = []
+    for once in (True, False):
+        torch.manual_seed(1)
+        hidden = torch.randn(13, 8, requires_grad=True)
+        weight = torch.randn(40, 8, requires_grad=trained)
+        if once:
+            loss, entropy, right = head.OnceLogits.apply(hidden, weight, targets, -weights, softcap)
+        else:
+            logits = hidden @ weight.t()
+            logits = logits if softcap is None else softcap * torch.tanh(logits / softcap)
+            logp = logits.log_softmax(-1)
+            loss = -(weights * logp.gather(1, targets[:, None]).squeeze(1)).sum()
+            entropy, right = -(logp.exp() * logp).sum(-1), logits.argmax(-1) == targets
+        (3 * loss).backward()
+        found.append([loss.detach(), entropy.detach(), right.float(), hidden.grad, weight.grad])
+    for ours, theirs in zip(*found, strict=True):
+        assert (ours is None) is (theirs is None)
+        assert ours is None or torch.allclose(ours, theirs, atol=1e-5)
 
 
 def test_counts_kept_on_the_device_are_those_of_trl(base, tmp_path):

@@ -108,8 +108,7 @@ class Ladder:
     def _run(self, name: str) -> dict[str, Any]:
         timed = min(RUNGS[name]["steps"], 3) if self.small else RUNGS[name]["steps"]
         last = TRACED + SETTLING + timed
-        changes = {k: v for k, v in RUNGS[name]["train"].items() if not (self.small and k in _TOO_LARGE)}
-        settings = TrainSettings(**GUIDE | changes, max_steps=last)
+        settings = TrainSettings(**GUIDE | RUNGS[name]["train"], max_steps=last)
         if self.small:
             settings = dataclasses.replace(settings, max_length=64, batch_size=min(settings.batch_size, 8))
         loaded = load_base(self.model)
@@ -185,7 +184,6 @@ class Ladder:
         }
 
 
-_TOO_LARGE = ("loss_columns",)
 _STARTS = ("cudaLaunch", "cudaGraphLaunch", "cudaMemcpyAsync", "cudaMemsetAsync", "cuLaunch")
 """Calls of the host that start something on the device."""
 

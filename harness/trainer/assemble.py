@@ -12,6 +12,7 @@ from transformers import PrinterCallback, TrainerCallback
 from harness.errors import ConfigError, DeviceError
 from harness.model.load import Loaded
 from harness.trainer.batches import LeanCollator, packed_shape
+from harness.trainer.head import check_head
 from harness.trainer.lean import check_lean
 from harness.trainer.recipe import sft_config
 from harness.trainer.rows import Rows
@@ -47,9 +48,11 @@ def build_trainer(
     if settings.lean:
         if trainer.accelerator.num_processes > 1:
             raise ConfigError(
-                "train.device_metrics, fixed_length, cuda_graph and loss_columns work on one process; leave them out."
+                "train.device_metrics, fixed_length, cuda_graph and head_kernel work on one process; leave them out."
             )
         check_lean(model.get_base_model())
+        if settings.head_kernel == "once":
+            check_head()
         trainer.data_collator = _collator(trainer, settings, loaded.tokenizer.pad_token_id)
     if settings.compile_layers:
         compile_layers(model.get_base_model(), settings.max_length)
@@ -59,6 +62,8 @@ def build_trainer(
 
 def check_speed(settings: TrainSettings, loaded: Loaded) -> None:
     """Raise where a setting of speed lacks what it needs."""
+    if settings.head_kernel == "once" and loaded.facts["compute_dtype"] == "fp16":
+        raise ConfigError("train.head_kernel=once does not go with fp16's loss scaling; set train.head_kernel=trl.")
     if not settings.cuda_graph:
         return
     if loaded.device.type != "cuda":

@@ -60,7 +60,8 @@ def memory_needed(shape: ModelShape, settings: TrainSettings, loaded: Loaded) ->
     layer = (10 * shape.hidden + 8 * queries + 3 * shape.mlp) * width
     kept = layer + shape.layers * shape.hidden * width if settings.gradient_checkpointing else layer * shape.layers
     positions = settings.batch_size * settings.max_length
-    tile = min(positions, 4096) * (settings.loss_columns or 32768) * width * 2
+    columns = shape.vocabulary if settings.head_kernel == "once" else min(2 * 32768, shape.vocabulary)
+    tile = min(positions, 4096) * columns * width
     return shape.linear_parameters * held + embedding + state + head + positions * kept + tile
 
 
@@ -68,13 +69,13 @@ def _candidates(settings: TrainSettings, loaded: Loaded, tokens: float) -> Itera
     """Yield changes, the fastest first; each trains the same."""
     rows = settings.batch_size * settings.accumulation
     nf4 = loaded.facts["precision"] == "nf4"
-    plain = not nf4 or loaded.facts["compute_dtype"] != "fp16"
+    plain = loaded.facts["compute_dtype"] != "fp16"  # its loss scaling goes with neither graph nor head
     best: dict[str, Any] = {"attention": "packed"}
     if _lean(loaded):
         best |= {"device_metrics": True}
         if loaded.device.type == "cuda" and plain:
             best |= {"fixed_length": True, "cuda_graph": True, "compile_layers": tokens >= COMPILE_FROM_TOKENS}
-            best |= {"lora_kernel": "fused"}
+            best |= {"lora_kernel": "fused", "head_kernel": "once"}
     for dequantize in (True, False) if nf4 else (False,):
         for batch in (size for size in range(rows, 0, -1) if rows % size == 0):
             step = {"batch_size": batch, "accumulation": rows // batch, "dequantize_base": dequantize}

@@ -12,6 +12,7 @@ from trl.trainer import utils as trl_utils
 
 from harness.errors import ConfigError
 from harness.trainer.batches import LEAN_KEYS
+from harness.trainer.head import OnceLogits
 
 OUTPUTS = ("log_probs", "entropy", "is_top1")
 """What trl's SFTTrainer asks of its fused head."""
@@ -37,31 +38,30 @@ def check_lean(model: Any) -> None:
 
 
 def lean_loss(
-    model: Any, batch: Mapping[str, Any], items: torch.Tensor | int | None, columns: int = 0, mask: bool = True
+    model: Any, batch: Mapping[str, Any], items: torch.Tensor | int | None, kernel: str = "trl", mask: bool = True
 ) -> Lean:
     """Return loss and counts of `batch` (from LeanCollator) for a causal language model, adapter and all.
 
-    `items`: loss tokens of the optimiser step (None: of this batch); `columns`: of the vocabulary at once, 0 as trl;
+    `items`: loss tokens of the optimiser step (None: of this batch); `kernel`: the head's, `trl` or `once`;
     `mask`: whether the attention wants the batch's padding mask.
     """
     left_out = {"labels", *LEAN_KEYS} | (set() if mask else {"attention_mask"})
     inputs = {name: value for name, value in batch.items() if name not in left_out}
     hidden = model.base_model(**inputs, use_cache=False).last_hidden_state
     head = model.get_output_embeddings()
-    logprobs, entropy, _, _, right = ChunkedLogProbFunction.apply(
-        hidden.reshape(-1, hidden.shape[-1]).index_select(0, batch["loss_index"]),
-        head.weight,
-        head.bias,
-        batch["loss_targets"],
-        1.0,
-        columns or trl_utils._CHUNKED_LOGPROB_CHUNK_SIZE,
-        getattr(model.config.get_text_config(), "final_logit_softcapping", None),
-        1.0,
-        OUTPUTS,
-    )
-    weight = batch["loss_weight"]
+    softcap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)
+    hidden = hidden.reshape(-1, hidden.shape[-1]).index_select(0, batch["loss_index"])
+    targets, weight = batch["loss_targets"], batch["loss_weight"]
     counted = weight.sum()
     total = counted if items is None else torch.as_tensor(items, device=weight.device)
-    loss = -(logprobs * weight).sum() / total.clamp(min=1)
+    factors = -weight / total.clamp(min=1)
+    if kernel == "once" and head.bias is None:
+        loss, entropy, right = OnceLogits.apply(hidden, head.weight, targets, factors, softcap)
+    else:
+        columns = trl_utils._CHUNKED_LOGPROB_CHUNK_SIZE
+        logprobs, entropy, _, _, right = ChunkedLogProbFunction.apply(
+            hidden, head.weight, head.bias, targets, 1.0, columns, softcap, 1.0, OUTPUTS
+        )
+        loss = (logprobs * factors).sum()
     counts = torch.stack([counted, (entropy.detach() * weight).sum(), (right * weight).sum()])
     return Lean(loss, counts)

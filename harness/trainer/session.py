@@ -108,7 +108,7 @@ class CountingTrainer(SFTTrainer):
     def _run(self, batch: Mapping[str, Any], items: Any) -> Lean:
         mask = self.settings.attention == "model"
         with self.accelerator.autocast():
-            return lean_loss(self._base, batch, items, self.settings.loss_columns, mask=mask)
+            return lean_loss(self._base, batch, items, self.settings.head_kernel, mask=mask)
 
     def _note(self, lean: Lean, inputs: Mapping[str, Any]) -> None:
         self._counts.append(lean.counts)

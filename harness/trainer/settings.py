@@ -75,8 +75,8 @@ class TrainSettings:
     """Replay each micro-step, forward and backward, as one captured CUDA graph (exact)."""
     lora_kernel: Literal["peft", "fused"] = "peft"
     """`fused` adds LoRA's product inside a matrix product instead of in a pass of its own (exact to rounding)."""
-    loss_columns: int = 0
-    """Columns of the vocabulary the head computes at once; 0: as trl does (exact)."""
+    head_kernel: Literal["trl", "once"] = "trl"
+    """`once` computes each token's logits once instead of twice (exact to rounding); holds 2 GiB of them at most."""
     save_each_epoch: bool = True
     save_every_steps: int = 0
     """Further checkpoints every so many optimizer steps; 0 none. A killed run resumes from the newest."""
@@ -90,4 +90,4 @@ class TrainSettings:
     @property
     def lean(self) -> bool:
         """Whether harness computes the loss itself (trl's head, counts on the device) instead of trl's compute_loss."""
-        return self.device_metrics or self.fixed_length or self.cuda_graph or self.loss_columns > 0
+        return self.device_metrics or self.fixed_length or self.cuda_graph or self.head_kernel == "once"

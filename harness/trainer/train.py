@@ -58,7 +58,7 @@ SPEED = (
     "compile_layers",
     "cuda_graph",
     "lora_kernel",
-    "loss_columns",
+    "head_kernel",
 )
 """Settings of speed: the same adapter up to rounding."""
 
