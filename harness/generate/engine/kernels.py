@@ -11,7 +11,7 @@ Tensor = torch.Tensor
 FEW_ROWS = 32
 """Up to so many rows, `SPLITS` programs share a row's cache: there are not enough rows to fill a GPU."""
 SPLITS = 8
-MANY = (32, 4, 2)
+MANY = (32, 2, 3)
 FEW = (32, 4, 2)
 WIDE = (16, 4, 2)
 """(positions read at once, warps, stages) for many rows, for few, and in fp32."""
