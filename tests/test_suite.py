@@ -94,6 +94,15 @@ def test_keys_are_implied_by_names_and_never_over_declared_ones():
     assert schema.table("town").foreign_keys == (ForeignKey(("code",), "countries", ("code",), implied=True),)
 
 
+def test_a_role_before_an_identifier_names_its_table_too():
+    schema = schema_of_script(
+        "CREATE TABLE addresses (address_id INT, city TEXT); CREATE TABLE airports (id INT, name TEXT);"
+        "CREATE TABLE person (person_id INT, home_address_id INT, work_address_id INT, last_airport_id INT, paid INT)"
+    )
+    keys = {k.columns[0]: k.table for k in schema.table("person").foreign_keys}
+    assert keys == {"home_address_id": "addresses", "work_address_id": "addresses", "last_airport_id": "airports"}
+
+
 def test_shipped_rows_break_an_implied_key_or_show_one_that_no_name_tells():
     tables = (
         "CREATE TABLE airports (code VARCHAR PRIMARY KEY); CREATE TABLE airlines (uid INT PRIMARY KEY);"

@@ -148,4 +148,6 @@ def _names_parent(column: Column, parent: Table, key: str, child: Table) -> bool
         return False
     if name in (child.primary_key or child.implied_key) and len(child.primary_key or child.implied_key) == 1:
         return False
-    return (name == key and key != "id") or name in _id_names(parent.name) or name in _stems(parent.name)
+    ids = {*_id_names(parent.name), *({key} if key != "id" else ())}
+    # `address_id` and `home_address_id` both name an address
+    return name in ids or name in _stems(parent.name) or name.endswith(tuple(f"_{one}" for one in ids if "_" in one))
