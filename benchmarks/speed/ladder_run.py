@@ -7,7 +7,9 @@ import gc
 import tempfile
 import time
 import traceback
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import random_base
@@ -15,7 +17,8 @@ import torch
 from train_rungs import GUIDE, MOST_STEPS, RUNGS, SETTLING, TRACED
 from transformers import TrainerCallback
 
-from harness.machine import energy_joules, machine
+from harness.bench.figures import spread
+from harness.machine import energy_joules, machine, throttle_reasons
 from harness.model.load import load_base
 from harness.model.settings import ModelSettings
 from harness.throughput import SHORTEST_ENERGY_SECONDS, clock
@@ -36,6 +39,23 @@ class Watcher(TrainerCallback):
         self.trace: list[list[float]] = []
         self.begun = self.first = self.start = self.end = 0.0
         self.joules: float | None = None
+        self._marks: list[Any] = []
+
+    @property
+    def steps(self) -> list[float]:
+        """Seconds of each timed step, between marks set on the device, which nothing waits for."""
+        pairs = list(pairwise(self._marks))
+        if self.device.type == "cuda":
+            return [before.elapsed_time(after) / 1e3 for before, after in pairs]
+        return [after - before for before, after in pairs]
+
+    def _mark(self) -> None:
+        if self.device.type != "cuda":
+            self._marks.append(time.perf_counter())
+            return
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        self._marks.append(event)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Start the clock of the first step."""
@@ -55,6 +75,8 @@ class Watcher(TrainerCallback):
             state.logging_steps = 10**9
         if step == TRACED + SETTLING:
             self.start, self.joules = clock(self.device), energy_joules()
+        if step >= TRACED + SETTLING:
+            self._mark()
         if step == self.last:
             self.end = clock(self.device)
             after = energy_joules()
@@ -128,7 +150,8 @@ class Ladder:
         )
         shape = shape_of(loaded.model.config)
         assert shape is not None
-        seconds = (watcher.end - watcher.start) / timed
+        seconds = median(watcher.steps)
+        slowed = throttle_reasons()
         tokens = settings.batch_size * settings.accumulation * settings.max_length
         flops = train_flops(shape, (settings.max_length + 1) / 2, settings.lora_r, bool(settings.modules_to_save))
         window = watcher.end - watcher.start
@@ -138,6 +161,9 @@ class Ladder:
             "trained_tokens_per_step": tokens,
             "padded_tokens": trainer.padded_tokens,
             "timed_steps": timed,
+            "mean_step_seconds": (watcher.end - watcher.start) / timed,
+            "scatter": spread(watcher.steps),
+            "throttled": list(slowed),
             "first_step_seconds": watcher.first - watcher.begun,
             "joules_per_token": watcher.joules / (tokens * timed)
             if watcher.joules is not None and window >= SHORTEST_ENERGY_SECONDS

@@ -7,7 +7,7 @@ from typing import Any
 COLUMNS = (
     "rung",
     "trained tok/s",
-    "step ms",
+    "step ms (spread)",
     "peak GiB (reserved)",
     "first step s",
     "MFU (datasheet, measured)",
@@ -58,7 +58,7 @@ def _line(row: dict[str, Any]) -> str:
     cells = [
         row["rung"],
         f"{row['tokens_per_second']:,.0f}",
-        f"{row['step_seconds'] * 1e3:.1f}",
+        f"{row['step_seconds'] * 1e3:.1f} ({_share(row.get('scatter'))}{_slowed(row)})",
         f"{memory['peak'] / 2**30:.2f} ({memory['reserved'] / 2**30:.2f})" if memory else "",
         f"{row['first_step_seconds']:.1f}",
         f"{_share(row['mfu_datasheet'])}, {_share(row['mfu_measured'])}",
@@ -71,6 +71,10 @@ def _line(row: dict[str, Any]) -> str:
         else {True: "exact", False: "NOT the same"}.get(row.get("same"), ""),
     ]
     return "| " + " | ".join(cells) + " |\n"
+
+
+def _slowed(row: dict[str, Any]) -> str:
+    return f", slowed down: {' '.join(row['throttled'])}" if row.get("throttled") else ""
 
 
 def _label(row: dict[str, Any]) -> str:

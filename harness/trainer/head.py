@@ -85,7 +85,7 @@ not asked for, the maximum before the target, the target's logit."""
 def _fold(tile: torch.Tensor, targets: torch.Tensor, stats: torch.Tensor, softcap: float | None) -> None:
     """Fill the tokens' statistics from their logits [tokens, vocabulary]."""
     triton = kernels._use_triton(tile.device)
-    fold = kernels._forward_kernel[(tile.shape[0],)] if triton else kernels._forward_tile
+    fold: Any = kernels._forward_kernel[(tile.shape[0],)] if triton else kernels._forward_tile
     order = (_MAX, _SUM, _WEIGHTED, _SQUARES, _LOGITS, _BEFORE, _TARGET)
     fold(
         tile,
@@ -109,7 +109,7 @@ def _turn(
     """Turn logits into the gradient of the sum with respect to them, in place."""
     blocks = -(-tile.shape[1] // kernels._BLOCK_SIZE)
     triton = kernels._use_triton(tile.device)
-    turn = kernels._backward_kernel[(tile.shape[0], blocks)] if triton else kernels._backward_tile
+    turn: Any = kernels._backward_kernel[(tile.shape[0], blocks)] if triton else kernels._backward_tile
     turn(
         tile,
         tile.stride(0),
