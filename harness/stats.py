@@ -137,7 +137,7 @@ def paired_bootstrap(
     """Cluster bootstrap interval of mean(b) - mean(a) over items answered by both.
 
     Where the two never disagree a bootstrap would claim perfect knowledge; there the interval is the exact bound on a
-    disagreement that was not seen in n items.
+    disagreement that was not seen in n items, clusters left aside: nothing was seen that could go by clusters.
     """
     if len(a) != len(b):
         raise ValueError(f"paired values must be of equal length, not {len(a)} and {len(b)}")
@@ -145,8 +145,7 @@ def paired_bootstrap(
     if difference.size == 0:
         raise ValueError("a paired difference needs at least one item")
     if not difference.any():
-        groups = difference.size if clusters is None else len(set(clusters))
-        unseen = 1 - (1 - confidence) ** (1 / groups)
+        unseen = 1 - (1 - confidence) ** (1 / difference.size)
         return Interval(-unseen, unseen)
     return bootstrap_mean(difference, clusters, rng=rng, replicates=replicates, confidence=confidence)
 

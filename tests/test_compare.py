@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from made_runs import make_facts, make_items, make_training, write_run
@@ -165,6 +166,16 @@ def test_a_steep_curve_asks_for_more(tmp_path):
     (curve,) = learning_curves(runs)
 
     assert "longer training may still help" in curve.hint
+
+
+def test_the_hint_repeats_the_verdicts_of_the_pairs_shown_beside_it(training):
+    answers = [load_answers(run) for run in training]
+    alone = learning_curves(answers)[0]
+    pairs = [replace(pair, p_holm=0.9) for pair in compare(answers).pairs]
+    beside = learning_curves(answers, pairs=pairs)[0]
+
+    assert alone.hint.startswith("checkpoint-120 cannot be told")
+    assert beside.hint.startswith("checkpoint-60 cannot be told")
 
 
 def test_training_that_does_harm_is_told(tmp_path):

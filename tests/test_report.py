@@ -315,6 +315,16 @@ def test_phases_stand_in_the_order_they_happen_and_small_ones_share_a_colour(tmp
     assert "other" in speed_charts.time_budget(wide)
 
 
+def test_runs_that_are_as_fast_and_as_right_keep_their_names_apart(tmp_path):
+    runs = [write_run(tmp_path, make_facts(name, name), make_items(40, 0.5, 1)) for name in ("first", "second")]
+    chart = speed_charts.frontier(build(runs))
+    places = re.findall(r"translate\(([\d.]+) ([\d.]+)\)[^>]*>(first|second)<", chart)
+
+    assert sorted(name for *_, name in places) == ["first", "second"]
+    (x1, y1, one), (x2, y2, _) = places
+    assert abs(float(x1) - float(x2)) > 4 * len(one) or abs(float(y1) - float(y2)) > 8
+
+
 def test_every_machine_is_described_once_with_its_runs(tmp_path):
     cpu = {"gpu": "", "cpu": "EPYC", "cpu_count": 8, "memory_bytes": 64 * 2**30, "throttle_reasons": ["sw_thermal"]}
     runs = [write_run(tmp_path, make_facts(name, name), make_items(5, 0.5, 1)) for name in ("a", "b")]

@@ -223,9 +223,10 @@ def test_minimum_detectable_difference_shrinks_with_n_and_is_none_when_hopeless(
 
 
 def test_no_disagreement_is_not_perfect_knowledge():
-    low, high = stats.paired_bootstrap([1, 0] * 50, [1, 0] * 50, rng=0)
+    for clusters in (None, [0] * 60 + [1] * 40):
+        low, high = stats.paired_bootstrap([1, 0] * 50, [1, 0] * 50, clusters, rng=0)
 
-    assert (low, high) == pytest.approx((-0.0295, 0.0295), abs=1e-3)
+        assert (low, high) == pytest.approx((-0.0295, 0.0295), abs=1e-3)
 
 
 @given(st.integers(1, 30).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n), st.integers(1, n))))

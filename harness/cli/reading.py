@@ -25,7 +25,7 @@ def compare(names: Sequence[str], rule: str, *, anyway: bool) -> None:
     answers = [load_answers(find_run(name)) for name in names]
     comparison = compare_runs(answers, anyway=anyway, rule=rule)
     console().print(comparison_table(comparison))
-    curves = learning_curves(answers, rule)
+    curves = learning_curves(answers, rule, comparison.pairs)
     if curves:
         console().print(curve_tables(curves))
     sampled = [(run.run, found) for run in answers if (found := sampling(run))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,10 @@ from harness import units
 from harness.comparison import facts
 from harness.comparison.likeness import like_groups
 from harness.comparison.loaded import Answers, Score
-from harness.comparison.pairs import compare
+from harness.comparison.pairs import Pair, compare
+
+Shown = Mapping[frozenset[str], Pair]
+"""The pair of two runs, by their ids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +53,13 @@ class Curve:
         }
 
 
-def learning_curves(runs: Sequence[Answers], rule: str = "default") -> list[Curve]:
-    """One curve for each training that has at least two comparable runs with a known step; the base begins each."""
+def learning_curves(runs: Sequence[Answers], rule: str = "default", pairs: Iterable[Pair] = ()) -> list[Curve]:
+    """One curve for each training that has at least two comparable runs with a known step; the base begins each.
+
+    `pairs`: comparisons already shown beside the curve, whose verdicts its hint then repeats; what is missing is made.
+    """
     curves = []
+    shown = {frozenset((pair.a, pair.b)): pair for pair in pairs}
     for group in like_groups(runs):
         bases = [run for run in group if facts.is_base(run.run)]
         trainings: dict[tuple[str, str], list[Answers]] = {}
@@ -62,13 +69,13 @@ def learning_curves(runs: Sequence[Answers], rule: str = "default") -> list[Curv
                 trainings.setdefault((name, facts.experiment(run.run)), []).append(run)
         for (name, experiment), members in trainings.items():
             base = [run for run in bases if facts.experiment(run.run) == experiment]
-            curve = _curve(experiment or name, base[:1] + members, rule)
+            curve = _curve(experiment or name, base[:1] + members, rule, shown)
             if curve is not None:
                 curves.append(curve)
     return curves
 
 
-def _curve(training: str, members: Sequence[Answers], rule: str) -> Curve | None:
+def _curve(training: str, members: Sequence[Answers], rule: str, shown: Shown) -> Curve | None:
     ordered = sorted(members, key=lambda run: (facts.step(run.run) or 0, not facts.is_checkpoint(run.run), run.run.id))
     points: list[Point] = []
     for run in ordered:
@@ -86,10 +93,10 @@ def _curve(training: str, members: Sequence[Answers], rule: str) -> Curve | None
         if best.step and candidates > 1
         else ""
     )
-    return Curve(training, tuple(points), best, caveat, _hint(ordered, points, best, rule))
+    return Curve(training, tuple(points), best, caveat, _hint(ordered, points, best, rule, shown))
 
 
-def _hint(runs: Sequence[Answers], points: Sequence[Point], best: Point, rule: str) -> str:
+def _hint(runs: Sequence[Answers], points: Sequence[Point], best: Point, rule: str, shown: Shown) -> str:
     """Name the earliest checkpoint that the paired test cannot tell from the best one."""
     if best.step == 0:
         return f"No checkpoint scores higher than {best.model}."
@@ -97,23 +104,20 @@ def _hint(runs: Sequence[Answers], points: Sequence[Point], best: Point, rule: s
     trained = [by_id[point.run] for point in points if point.step > 0]
     if len(trained) < 2:
         return ""
-    against_best = {
-        pair.a if pair.b == best.run else pair.b: pair
-        for pair in compare(trained, anyway=True, rule=rule).pairs
-        if best.run in (pair.a, pair.b)
-    }
+    if any(run.run.id != best.run and frozenset((run.run.id, best.run)) not in shown for run in trained):
+        shown = {frozenset((pair.a, pair.b)): pair for pair in compare(trained, anyway=True, rule=rule).pairs}
     for run in trained:
         if run.run.id == best.run:
             break
-        pair = against_best.get(run.run.id)
-        if pair is not None and not pair.distinguishable:
-            shown = f"{units.points(pair.minimum_detectable, sign=False)} points"
+        pair = shown[frozenset((run.run.id, best.run))]
+        if not pair.distinguishable:
+            found = f"{units.points(pair.minimum_detectable, sign=False)} points"
             over = f"; over {pair.clusters} databases p = {units.p_value(pair.p_clustered)}"
             return (
                 f"{run.run.model} cannot be told from the best ({best.model}: "
                 f"{units.point_difference(pair.difference, pair.ci_low, pair.ci_high, pair.n)}"
                 f"{over if pair.p_clustered is not None else ''}): training could have "
-                f"stopped there, as far as {units.plural(pair.n, 'item')} can show (a true difference below {shown} "
+                f"stopped there, as far as {units.plural(pair.n, 'item')} can show (a true difference below {found} "
                 "would usually be missed)."
             )
     last = points[-1]

@@ -121,7 +121,8 @@ def build(runs: Sequence[Run | Answers | Path | str], title: str | None = None) 
     numbers = itertools.count()
     built = tuple(_board(digest, members, labels, numbers) for (_, digest), members in boards.items())
     names = ", ".join(dict.fromkeys(board.name for board in built))
-    return ReportData(title or f"Text-to-SQL on {names}", built, tuple(learning_curves(loaded)))
+    pairs = [pair for board in built for comparison in board.comparisons for pair in comparison.pairs]
+    return ReportData(title or f"Text-to-SQL on {names}", built, tuple(learning_curves(loaded, pairs=pairs)))
 
 
 def _board(digest: str, members: Sequence[Answers], labels: Mapping[str, str], numbers: Iterator[int]) -> Board:

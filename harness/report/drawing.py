@@ -26,6 +26,9 @@ _VARIABLES = {INK: "ink", MUTED: "muted", GRID: "line", PAPER: "paper"}
 _VARIABLES |= {colour: f"series-{number}" for number, colour in enumerate(SERIES, 1)}
 _VARIABLES |= {colour: f"group-{number}" for number, colour in enumerate(GROUPS.values(), 1)}
 
+Box = tuple[float, float, float, float]
+"""Left, lower, right and upper edge in points."""
+
 _STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
     "font.size": 10,
@@ -97,6 +100,30 @@ def name_rows(axes: Axes, labels: Sequence[str]) -> None:
     axes.grid(axis="y", visible=False)
     axes.spines[:].set_visible(False)
     axes.tick_params(axis="y", labelcolor=INK)
+
+
+def name_points(axes: Axes, points: Sequence[tuple[str, float, float]]) -> None:
+    """Write each (name, x, y) beside its point where it covers no other name or point; left out where there is no room.
+
+    A name left out is told by the table below the chart.
+    """
+    axes.figure.draw_without_rendering()  # type: ignore[union-attr]  # the layout decides where the points lie
+    size, scale = 8.5, 72 / axes.figure.dpi
+    places = [scale * axes.transData.transform((x, y)) for _, x, y in points]
+    edge = scale * axes.bbox.x1
+    taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in places]
+    for (name, x, y), (left, low) in zip(points, places, strict=True):
+        width = 0.56 * size * len(name)
+        for dx, dy in ((7, 2), (-7 - width, 2), (7, -10), (-7 - width, -10), (7, 13), (-7 - width, 13)):
+            box = (left + dx, low + dy, left + dx + width, low + dy + size)
+            if box[2] <= edge and box[0] >= scale * axes.bbox.x0 and not any(_overlap(box, other) for other in taken):
+                taken.append(box)
+                axes.annotate(name, (x, y), textcoords="offset points", xytext=(dx, dy), fontsize=size, color=MUTED)
+                break
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def short(label: str, longest: int = 30) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Container, Mapping, Sequence
 from harness import units
 from harness.comparison import facts
 from harness.report.data import ReportData
-from harness.report.drawing import MUTED, SERIES, colours, figure_of, name_rows, short
+from harness.report.drawing import SERIES, colours, figure_of, name_points, name_rows, short
 from harness.report.speed_tables import trainings
 
 
@@ -35,15 +35,6 @@ def frontier(data: ReportData) -> str:
                 color=colour,
                 label=short(machine, 45),
             )
-            for (row, rate), share in zip(members, shares, strict=True):
-                axes.annotate(
-                    short(row.label),
-                    (rate, share),
-                    textcoords="offset points",
-                    xytext=(7, 3),
-                    fontsize=8.5,
-                    color=MUTED,
-                )
         rates = [rate for _, rate in timed]
         if max(rates) > 8 * min(rates):
             axes.set_xscale("log")
@@ -51,6 +42,8 @@ def frontier(data: ReportData) -> str:
         axes.margins(x=0.25, y=0.12)
         axes.set(xlabel="output tokens a second", ylabel="execution accuracy, %")
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+        named = [(short(row.label), rate, 100 * row.headline.share) for row, rate in timed if row.headline]
+        name_points(axes, named)
     return drawn.text("Execution accuracy against output tokens a second")
 
 
