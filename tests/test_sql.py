@@ -83,6 +83,11 @@ def test_runs_of_both_places_are_asked_in_one_query(ask):
     assert shares["rows"] == [["correct", 20, 0.5], ["wrong_values", 20, 0.5]]
 
 
+def test_a_slow_query_draws_no_bar_on_stdout(ask):
+    # DuckDB would draw it over the document once a query takes two seconds
+    assert ask("SELECT current_setting('enable_progress_bar')")["rows"] == [[False]]
+
+
 def test_slices_are_a_map(tmp_path, ask):
     item = Item("1", "q", "", ("SELECT 1",), Database("k"), tags={"kind": "count"})
     row = item_row(item, Generation("1", "SELECT 1"), Verdict("1", Outcome.CORRECT, ""))

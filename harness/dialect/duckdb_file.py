@@ -58,6 +58,7 @@ def open_duckdb(path: str | Path) -> duckdb.DuckDBPyConnection:
         raise DataError(f"There is no DuckDB database at {file}: check the path.")
     try:
         connection = duckdb.connect(str(file), read_only=True, config=_CONFIG)
+        connection.execute("SET enable_progress_bar = false")
         # a file written by a newer DuckDB may open and fail at its catalog only
         connection.execute("SELECT count(*) FROM duckdb_tables()").fetchone()
     except duckdb.Error as error:

@@ -89,6 +89,7 @@ def _table_name(path: Path) -> str:
 
 def _made(files: Sequence[Path], target: Path) -> Path:
     with closing(duckdb.connect(str(target), config={"autoinstall_known_extensions": False})) as connection:
+        connection.execute("SET enable_progress_bar = false")
         for path in files:
             quoted = "'" + str(path).replace("'", "''") + "'"
             try:

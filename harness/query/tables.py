@@ -85,6 +85,8 @@ def _matches(pattern: str) -> Iterable[Path]:
 def open_runs(runs: Sequence[Run]) -> Tables:
     """The tables `runs`, `items`, `outcomes` and `checkpoints` over some runs."""
     connection = duckdb.connect(config=_CONFIG)
+    # DuckDB draws its bar on stdout, where the document belongs
+    connection.execute("SET enable_progress_bar = false")
     connection.register("_runs", _runs(runs))
     listed = ", ".join(f"CAST({_quoted(c.name)} AS {c.type}) AS {_quoted(c.name)}" for c in RUNS)
     connection.execute(f"CREATE TEMP VIEW runs AS SELECT {listed} FROM _runs")
