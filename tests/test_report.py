@@ -318,7 +318,7 @@ def test_phases_stand_in_the_order_they_happen_and_small_ones_share_a_colour(tmp
 def test_runs_that_are_as_fast_and_as_right_keep_their_names_apart(tmp_path):
     runs = [write_run(tmp_path, make_facts(name, name), make_items(40, 0.5, 1)) for name in ("first", "second")]
     chart = speed_charts.frontier(build(runs))
-    places = re.findall(r"translate\(([\d.]+) ([\d.]+)\)[^>]*>(first|second)<", chart)
+    places = re.findall(r'8\.5px[^>]* x="([\d.]+)" y="([\d.]+)"[^>]*>(first|second)<', chart)
 
     assert sorted(name for *_, name in places) == ["first", "second"]
     (x1, y1, one), (x2, y2, _) = places

@@ -112,11 +112,11 @@ def _hint(runs: Sequence[Answers], points: Sequence[Point], best: Point, rule: s
         pair = shown[frozenset((run.run.id, best.run))]
         if not pair.distinguishable:
             found = f"{units.points(pair.minimum_detectable, sign=False)} points"
-            over = f"; over {pair.clusters} databases p = {units.p_value(pair.p_clustered)}"
+            corrected = units.p_value(max(pair.p_holm, pair.p_clustered_holm or 0.0))
             return (
                 f"{run.run.model} cannot be told from the best ({best.model}: "
                 f"{units.point_difference(pair.difference, pair.ci_low, pair.ci_high, pair.n)}"
-                f"{over if pair.p_clustered is not None else ''}): training could have "
+                f", Holm's p {corrected}): training could have "
                 f"stopped there, as far as {units.plural(pair.n, 'item')} can show (a true difference below {found} "
                 "would usually be missed)."
             )
