@@ -85,7 +85,8 @@ def name_column(column: exp.Column, scope: Scope | None, catalog: Tables | None,
     if scope is not None and name in scope.aliases and not _is_itself(scope.aliases[name], name):
         scope.used_aliases.add(name)
         return f"@{name}"
-    if catalog is not None:
+    alone = scope is not None and scope.outer is None and len(scope.owners) == 1
+    if catalog is not None and (doubtful or not alone):
         owner, certain = _owner(name, scope, catalog)
         if owner:
             return f"{owner}.{name}"
@@ -93,7 +94,7 @@ def name_column(column: exp.Column, scope: Scope | None, catalog: Tables | None,
             return string_text(column.name)
     if doubtful:
         return f'?"{column.name}"'
-    if scope is not None and scope.outer is None and len(scope.owners) == 1:
+    if scope is not None and alone:
         return f"{scope.depth}:{next(iter(scope.owners.values()))}.{name}"
     return f"?{name}"
 
