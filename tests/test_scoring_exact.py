@@ -28,7 +28,7 @@ PAIRS = [
         "SELECT name FROM pets JOIN people ON person = id",
         True,
         True,
-    ),  # noqa: E501
+    ),
     ('SELECT name FROM people WHERE name = "Ann"', "SELECT name FROM people WHERE name = 'Ann'", True, True),
     ('SELECT name FROM people WHERE name = "Ann"', "SELECT name FROM people WHERE name = 'ann'", False, True),
     ('SELECT person FROM pets WHERE kind = "person"', "SELECT person FROM pets WHERE kind = 'person'", False, False),
