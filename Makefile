@@ -17,7 +17,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install train eval compare bench audit report test check lock clean
+.PHONY: help install train eval compare bench audit report test check lock licences clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## ?/\1\t/' | expand -t 12
@@ -61,6 +61,10 @@ lock: $(READY)  ## write constraints.txt from what is installed
 	@$(BIN)/python -m pip freeze --exclude-editable --exclude harness \
 		| sed -E "/ @ /d; /^(nvidia-|cuda-|triton=)/{/^nvidia-ml-py/!d}; s/\\+[a-z0-9.]+$$$$//" > constraints.tmp
 	@mv constraints.tmp constraints.txt
+
+licences: $(READY)  ## write reports/licences.md from what is installed
+	@$(BIN)/python -m benchmarks.speed.licences > licences.tmp
+	@mv licences.tmp reports/licences.md
 
 clean:  ## remove caches and what runs made; keeps .venv and reports/published
 	@rm -rf reports/runs reports/adapters reports/page .cache build *.egg-info

@@ -30,6 +30,7 @@ CONTRACT = {
     "init",
     "sql",
     "verify",
+    "plan",
     "witness",
 }
 TARGETS = {"help", "install", "train", "eval", "compare", "bench", "audit", "report", "test", "check", "clean"}

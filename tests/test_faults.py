@@ -235,3 +235,18 @@ def test_no_byte_of_a_stored_run_can_change_unseen(place):
     finally:
         path.write_bytes(whole)
     assert pq.read_metadata(path).num_rows == COUNT
+
+
+def test_a_logged_stretch_ends_with_each_checkpoint_so_that_a_resumed_training_logs_the_same():
+    from transformers import TrainerControl, TrainerState
+
+    from harness.trainer.session import Watch
+    from harness.trainer.settings import TrainSettings
+
+    watch = Watch(TrainSettings(save_every_steps=2), {}, None)
+    asked = []
+    for step in (1, 2, 3, 4):
+        control = TrainerControl()
+        watch.on_step_end(None, TrainerState(global_step=step, max_steps=9), control)
+        asked.append((control.should_log, control.should_save))
+    assert asked == [(False, False), (True, True)] * 2

@@ -96,7 +96,9 @@ def _parquet(path: Path) -> Iterator[Row]:
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(batch_size=1024):
                 yield from batch.to_pylist()
-    except pa.ArrowException as error:
+    except (OSError, UnicodeDecodeError):
+        raise
+    except Exception as error:  # a damaged column leads to many kinds: a date too far, a time zone that is none
         raise DataError(f"{path} is not a complete Parquet file ({_first_line(error)}); fetch it again.") from None
 
 
@@ -105,7 +107,9 @@ def _arrow(path: Path) -> Iterator[Row]:
         with pa.memory_map(str(path)) as source:
             for batch in _batches(source):
                 yield from batch.to_pylist()
-    except pa.ArrowException as error:
+    except (OSError, UnicodeDecodeError):
+        raise
+    except Exception as error:  # a damaged column leads to many kinds: a date too far, a time zone that is none
         raise DataError(f"{path} is not a complete Arrow file ({_first_line(error)}); fetch it again.") from None
 
 

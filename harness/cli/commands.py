@@ -190,6 +190,22 @@ def verify(
     raise typer.Exit(run_verify(run, overrides or [], sample, seed))
 
 
+@app.command()
+def plan(
+    experiment: Experiment,
+    overrides: Overrides = None,
+    gpu: Annotated[str, typer.Option("--gpu", help="T4, L4, A10, A100, H100, H200 or CPU")] = "H100",
+    count: Annotated[int | None, typer.Option("--n", min=1, help="Questions; default: the benchmark's")] = None,
+    price: Annotated[float | None, typer.Option("--price", min=0, help="Of an hour; default: a round figure")] = None,
+    run: Annotated[str, typer.Option("--from", help="Run to take tokens and SQL time from; default: the newest")] = "",
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Cores that score")] = 8,
+) -> None:
+    """Predict wall time and money of an evaluation on another GPU and at another size."""
+    from harness.cli.planning import plan_evaluation
+
+    plan_evaluation(experiment, overrides or [], gpu, count, price, run, workers)
+
+
 @app.command(cls=Command)
 def audit(benchmark: Benchmark, overrides: Overrides = None) -> None:
     """Check a benchmark's gold side before anybody is scored."""

@@ -156,7 +156,8 @@ class Watch(TrainerCallback):
         """Ask for the step's checkpoint, for the last step's loss, for the end after Ctrl-C."""
         every = self.settings.save_every_steps
         if every and state.global_step % every == 0:
-            control.should_save = True
+            # a logged stretch ends with each checkpoint, so that a resumed training logs the same means
+            control.should_log = control.should_save = True
         if state.global_step >= state.max_steps:
             control.should_log = control.should_save = True
         if self.interrupted:
