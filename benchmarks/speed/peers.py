@@ -15,6 +15,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import venv
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,19 +103,19 @@ def _ran(peer: Peer, python: str, tasks: list[dict[str, Any]], folder: Path) -> 
     """What the peer's script wrote, or {"error"}."""
     if python.startswith("!"):
         return {"error": python[1:]}
-    given, out = CACHE / "tasks.json", CACHE / "found.json"
-    given.write_text(json.dumps(tasks))
-    out.unlink(missing_ok=True)
-    command = [python, str(HERE / peer.script), str(given), str(folder), str(out)]
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=SECONDS, preexec_fn=_one_core, cwd=CACHE
-        )
-    except subprocess.TimeoutExpired:
-        return {"error": f"did not end within {SECONDS} s"}
-    if done.returncode or not out.exists():
-        return {"error": "cannot be run: " + _last_line(done.stderr)}
-    return dict(json.loads(out.read_text()))
+    with tempfile.TemporaryDirectory(dir=CACHE) as place:
+        given, out = Path(place, "tasks.json"), Path(place, "found.json")
+        given.write_text(json.dumps(tasks))
+        command = [python, str(HERE / peer.script), str(given), str(folder), str(out)]
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, check=False, timeout=SECONDS, preexec_fn=_one_core, cwd=place
+            )
+        except subprocess.TimeoutExpired:
+            return {"error": f"did not end within {SECONDS} s"}
+        if done.returncode or not out.exists():
+            return {"error": "cannot be run: " + _last_line(done.stderr)}
+        return dict(json.loads(out.read_text()))
 
 
 def _one_core() -> None:
