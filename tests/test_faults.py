@@ -250,3 +250,16 @@ def test_a_logged_stretch_ends_with_each_checkpoint_so_that_a_resumed_training_l
         watch.on_step_end(None, TrainerState(global_step=step, max_steps=9), control)
         asked.append((control.should_log, control.should_save))
     assert asked == [(False, False), (True, True)] * 2
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf")])
+def test_a_loss_that_is_no_number_ends_training_with_the_setting_to_change(loss):
+    from transformers import TrainerControl, TrainerState
+
+    from harness.trainer.session import DivergedError, Watch
+    from harness.trainer.settings import TrainSettings
+
+    watch = Watch(TrainSettings(learning_rate=0.5), {}, None)
+    state = TrainerState(global_step=7, max_steps=9)
+    with pytest.raises(DivergedError, match=r"at step 7; lower train.learning_rate \(it is 0.5\)"):
+        watch.on_log(None, state, TrainerControl(), {"loss": loss})
