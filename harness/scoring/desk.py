@@ -17,7 +17,7 @@ from harness.sandbox.watchdog import Watchdog
 from harness.scoring.settings import ScoreSettings
 
 _KEPT_FILES = 4
-_SEES_ALL = re.compile(r"information_schema|duckdb_\w+|pragma_|pg_|\bshow\b|sqlite_(?:master|schema)", re.IGNORECASE)
+SEES_ALL = re.compile(r"information_schema|duckdb_\w+|pragma_|pg_|\bshow\b|sqlite_(?:master|schema)", re.IGNORECASE)
 
 
 class Desk:
@@ -46,7 +46,7 @@ class Desk:
             self._engine = Engine(self._engine_settings, self._watchdog)
         space = self._file(self._engine, database) if database.path else self._script(self._engine)
         self._lent = space
-        if len(self._files) > (self._entered is not None) and any(map(_SEES_ALL.search, statements)):
+        if len(self._files) > (self._entered is not None) and any(map(SEES_ALL.search, statements)):
             self._keep_only(self._entered)
         return space
 

@@ -24,8 +24,7 @@ class Room:
         self.space.rewind()
         self._inserts = tuple(inserts)
         try:
-            for statement in self._inserts:
-                self.space.write(statement, self._seconds)
+            self.space.fill(self._inserts, self._seconds)
         except Failure as failure:
             raise _error(failure) from failure
 

@@ -16,6 +16,7 @@ from harness.answer import Table, compare, compare_states
 from harness.answer.shown import shown_states, shown_tables
 from harness.sandbox.engine import PLACES, Failure
 from harness.sandbox.space import ScriptSpace
+from harness.scoring.desk import SEES_ALL as _SEES_ALL
 from harness.scoring.gold import Gold, run_reading, run_writing
 from harness.scoring.outcomes import reason_of
 from harness.scoring.room import Room
@@ -30,6 +31,7 @@ from harness.suite.record import Trial
 from harness.suite.schema import with_ancestors
 
 _WORD = re.compile(r"\w+")
+_VIEW = re.compile(r"^\s*CREATE\s+(?:OR\s+REPLACE\s+)?VIEW\b", re.IGNORECASE | re.MULTILINE)
 INSERTS = 2000
 """Characters of a witness shown with a lucky match; `harness witness` prints all of it."""
 
@@ -67,16 +69,17 @@ def judge_suite(space: ScriptSpace, trial: Trial, gold: Gold, sql: str, settings
     inserts: tuple[str, ...] = ()
     answered = False
     try:
+        heads = _named(trial, gold, sql)
         space.load_attached(tuple(split_statements(trial.schema)))
         for index, script in enumerate(trial.witnesses):  # noqa: B007 -- said of the witness that tells
-            inserts = tuple(split_statements(script))
+            inserts = _seen(split_statements(script), heads)
             answered = asking.on_kept(inserts) or answered
-        for index, (inserts, backwards) in enumerate(  # noqa: B007
-            own_witnesses(trial, gold.sql, asking.final) if answered else (), len(trial.witnesses)
-        ):
-            asking.on_own(inserts, backwards)
+        own = own_witnesses(trial, gold.sql, asking.final) if answered else ()
+        for index, (rows, backwards) in enumerate(own, len(trial.witnesses)):  # noqa: B007
+            inserts = _seen(rows, heads)
+            asking.on_own(inserts, _seen(backwards, heads))
     except _Told as told:
-        return SuiteRuling(False, index, _case(index, _shown(trial, inserts, f"{gold.sql}\n{sql}"), told))
+        return SuiteRuling(False, index, _case(index, inserts, told))
     except StatementError:
         return SuiteRuling(None)
     except Failure as failure:
@@ -184,16 +187,23 @@ class _Asking:
 _NOTHING = Table((), (), [])
 
 
-def _shown(trial: Trial, inserts: Sequence[str], sql: str) -> Sequence[str]:
-    """All rows where they are few; else those of the tables that either statement names, and of their parents."""
-    if sum(map(len, inserts)) <= INSERTS:
-        return inserts
+def _named(trial: Trial, gold: Gold, sql: str) -> tuple[str, ...] | None:
+    """Beginnings of the INSERTs that either statement may see: tables they name, and the parents of these.
+
+    None where all may matter: one writes, looks at the catalog, or there are views.
+    """
+    text = f"{gold.sql}\n{sql}"
+    if gold.writes or _SEES_ALL.search(text) or _VIEW.search(trial.schema):
+        return None
     schema = schema_of_text(trial.schema, trial.tables)
-    words = {word.lower() for word in _WORD.findall(sql)}
-    named = [t.name.lower() for t in schema.tables if set(_WORD.findall(t.name.lower())) <= words]
-    wanted = with_ancestors(schema, named)
-    heads = [f"INSERT INTO {t.qualified} (" for t in schema.tables if t.name.lower() in wanted]
-    return [text for text in inserts if text.startswith(tuple(heads))]
+    words = {word.lower() for word in _WORD.findall(text)}
+    named = [t.name.lower() for t in schema.tables if {w.lower() for w in _WORD.findall(t.name)} <= words]
+    seen = with_ancestors(schema, named)
+    return tuple(f"INSERT INTO {t.qualified} (" for t in schema.tables if t.name.lower() in seen)
+
+
+def _seen(inserts: Sequence[str], heads: tuple[str, ...] | None) -> tuple[str, ...]:
+    return tuple(inserts) if heads is None else tuple(text for text in inserts if text.startswith(heads))
 
 
 def _case(index: int, inserts: Sequence[str], told: _Told) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import MISSING, fields, is_dataclass
+from functools import lru_cache
 from typing import Any
 
 from harness.suite.schema import Column, ForeignKey, Schema, Table
@@ -15,6 +16,7 @@ def tables_text(tables: Iterable[Table]) -> str:
     return json.dumps([_facts(table) for table in tables], ensure_ascii=False, separators=(",", ":"))
 
 
+@lru_cache(maxsize=32)
 def schema_of_text(script: str, text: str) -> Schema:
     """The schema of a suite's CREATE statements and `tables_text`, without shipped rows."""
     return Schema(script, tuple(_table(facts) for facts in json.loads(text)))

@@ -115,9 +115,14 @@ def code_digest() -> str:
     return digest.hexdigest()
 
 
+@lru_cache(maxsize=16)
+def _settings_text(settings: SuiteSettings) -> str:
+    return repr(sorted(asdict(settings).items()))
+
+
 def suite_key(
     contents: str, gold_sql: str, settings: SuiteSettings, others: Sequence[str] = (), prelude: Sequence[str] = ()
 ) -> str:
     """Hex digest of everything a suite depends on; `contents` is the digest or the text of schema and shipped rows."""
-    facts = (code_digest(), contents, gold_sql, sorted(asdict(settings).items()), tuple(others), tuple(prelude))
+    facts = (code_digest(), contents, gold_sql, _settings_text(settings), tuple(others), tuple(prelude))
     return hashlib.sha256(repr(facts).encode()).hexdigest()

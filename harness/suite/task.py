@@ -223,6 +223,7 @@ def build(options: MakerOptions, watchdog: Watchdog) -> Maker:
     return Maker(options, watchdog)
 
 
+@lru_cache(maxsize=16)
 def key_facts(options: MakerOptions) -> str:
     """The options as text, for cache keys."""
     return repr(sorted(asdict(replace(options, memory_bytes=0)).items()))
