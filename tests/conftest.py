@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.cli import output
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -14,3 +16,10 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the public data sets (Spider and others) in ../shared/data")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _loud():
+    """A command run in this process with --quiet leaves the next test as loud as before."""
+    yield
+    output.mode.quiet = output.mode.as_json = False

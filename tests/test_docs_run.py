@@ -41,6 +41,13 @@ NEEDS = {
     # docs/formats.md
     "harness score singers.jsonl out/tiny/samples_singers_2026-11-24T08-30-01.jsonl": f"{TESTED}: test_foreign.py",
     "harness score singers.jsonl logs/2026-11-24T08-30-27-00-00_singers.eval": f"{TESTED}: test_foreign.py",
+    # README's verify, docs/scaling.md
+    'harness verify reports/runs/a': f"{TESTED}: tests/test_verify.py",
+    'harness score questions.parquet predictions.parquet --out reports/runs/million --shard 1/64': f"{TESTED}: tests/test_shards.py",  # noqa: E501
+    'harness score --join reports/runs/million': f"{TESTED}: tests/test_shards.py",
+    'harness verify reports/runs/million': f"{TESTED}: tests/test_shards.py",
+    'harness verify reports/runs/a benchmark.root=/data/spider --sample 500': f"{TESTED}: tests/test_shards.py",
+    'harness plan benchmarks/gretel/gemma-3-1b.toml --gpu A100 --n 100000': f"{TESTED}: tests/test_shards.py",
 }
 """Commands that are not run here, with what they need; all others are."""
 

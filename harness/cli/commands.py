@@ -190,7 +190,7 @@ def verify(
     raise typer.Exit(run_verify(run, overrides or [], sample, seed))
 
 
-@app.command()
+@app.command(cls=Command)
 def plan(
     experiment: Experiment,
     overrides: Overrides = None,

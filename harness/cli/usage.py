@@ -28,6 +28,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "harness score spider predictions.jsonl benchmark.root=/data/spider --fail-under 0.55 --junit results.xml",
     ),
     "verify": ("harness verify reports/runs/mine", "harness verify reports/runs/mine --sample 500"),
+    "plan": ("harness plan benchmarks/pocket/pocket.toml --gpu A100 --n 100000",),
     "audit": ("harness audit pocket", "harness audit spider benchmark.root=/data/spider"),
     "witness": (
         "harness witness pocket 100006",

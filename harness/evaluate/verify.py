@@ -119,7 +119,7 @@ def _asked(run: Run, overrides: Mapping[str, Any]) -> _Asked:
 
 
 def _totals(run: Run, totals: Totals) -> Iterator[Check]:
-    stored = {key: value for key, value in run.facts["totals"].items() if key != "missing"}
+    stored = {key: value for key, value in (run.facts.get("totals") or {}).items() if key != "missing"}
     derived = totals.facts()
     wrong = [name for name, value in stored.items() if name in derived and derived[name] != value]
     words = "; ".join(f"{name} is {stored[name]!r}, the items give {derived[name]!r}" for name in wrong)
