@@ -45,6 +45,7 @@ CASES = {
     **{sql: ((BIG,), sql) for sql in (*LUCKY, *RIGHT)},
     "all": ((BIG,), EVERY),
     "again": ((BIG,), LUCKY[0] + " "),
+    "aliased": ((BIG,), "SELECT c.name FROM city AS c WHERE 5 < c.people"),
     "wrong": ((BIG,), "SELECT guest FROM visit"),
     "fails": ((BIG,), "SELECT name FROM city WHERE people > 5 AND people > (SELECT nights FROM visit)"),
     "writes luckily": ((LONG,), "DELETE FROM visit WHERE nights > 1 AND nights < 1000000"),
@@ -99,6 +100,11 @@ def test_a_match_that_holds_and_a_miss_have_no_witness_to_show(found):
 def test_a_prediction_that_fails_on_a_witness_is_shown_with_its_error(found):
     assert found["fails"].suite_match is False
     assert "subquery" in json.loads(found["fails"].witness_case)["answer"]["error"]
+
+
+def test_the_golds_own_tree_is_not_asked_and_counts_as_a_match(found):
+    verdict = found["aliased"]
+    assert (verdict.string_match, verdict.exact_match, verdict.suite_match) == (False, True, True)
 
 
 def test_a_long_witness_is_cut_and_says_so():

@@ -89,7 +89,8 @@ class Judge:
             return {}
         if case.matched is None or document["truncated"]:
             return {"suite_match": False}
-        if document["string_match"] and not asked.suite_always:
+        if document["exact_match"] and not asked.suite_always:
+            # the same canonical tree answers the same on any database
             return {"suite_match": True}
         if partial is not None:
             partial(document)
