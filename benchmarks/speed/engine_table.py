@@ -23,28 +23,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import random_base
 import torch
-from transformers import Gemma3ForCausalLM, Gemma3TextConfig, GenerationConfig
+from transformers import GenerationConfig
 
 from harness.generate.engine import generator as engine_room
 from harness.generate.engine.generator import EngineGenerator, Work
 from harness.machine import machine
 from harness.throughput import clock
-
-SHAPES = {
-    "gemma-3-1b": {
-        "vocab_size": 262144, "hidden_size": 1152, "num_hidden_layers": 26, "num_attention_heads": 4,
-        "num_key_value_heads": 1, "head_dim": 256, "intermediate_size": 6912, "sliding_window": 512,
-        "max_position_embeddings": 4096,
-    },
-    "tiny": {
-        "vocab_size": 512, "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4,
-        "num_key_value_heads": 1, "head_dim": 32, "intermediate_size": 128, "sliding_window": 64,
-        "max_position_embeddings": 512, "query_pre_attn_scalar": 32,
-    },
-}  # fmt: skip
-BANDWIDTH = {"H100": 3.35e12, "H200": 4.8e12}
-"""Bytes a second by the datasheets (SXM)."""
+from harness.throughput.cost import decode_bytes
+from harness.throughput.peaks import datasheet
 
 
 class Held:
@@ -53,15 +41,6 @@ class Held:
     def __init__(self, model: Any) -> None:
         self.model, self.facts, self.tokenizer = model, {"precision": "bf16"}, None
         self.device = model.get_input_embeddings().weight.device
-
-
-def make_model(shape: str, device: str) -> Any:
-    """A model with random weights; bf16 on a GPU."""
-    torch.manual_seed(0)
-    dtype = torch.bfloat16 if device == "cuda" else torch.float32
-    with torch.device(device):
-        model = Gemma3ForCausalLM(Gemma3TextConfig(**SHAPES[shape], pad_token_id=0, eos_token_id=1, bos_token_id=2))
-    return model.to(dtype).eval()
 
 
 def prompts(count: int, width: int, new: Sequence[int], vocabulary: int, seed: int = 0) -> list[Work]:
@@ -113,9 +92,10 @@ def engine_row(name: str, engine: EngineGenerator, works: list[Work], slots: int
         "peak_memory_bytes": speed.peak_memory_bytes,
         "energy_joules": speed.energy_joules,
     }
-    peak = next((value for key, value in BANDWIDTH.items() if key in machine().gpu), None)
+    peak = datasheet(machine().gpu).bytes
     if peak:
-        ceiling = rows * peak / engine.shape.step_bytes(rows, context)
+        width = engine.shape.number_bytes
+        ceiling = rows * peak / decode_bytes(engine.shape.sizes, 1, rows, context, width, width)
         row |= {"decode_ceiling": ceiling, "share_of_ceiling": row["decode_tokens_per_second"] / ceiling}
     return row
 
@@ -145,9 +125,9 @@ def generate_row(model: Any, works: list[Work], batch: int, cache: str | None) -
 def table(shape: str, device: str, quick: bool, lengths: Sequence[int], only: str) -> list[dict[str, Any]]:
     """Every row; one that fails says why, and the others go on."""
     start = time.perf_counter()
-    model = make_model(shape, device)
+    model = random_base.make(shape, torch.device(device)).eval()
     made = time.perf_counter() - start
-    vocabulary = SHAPES[shape]["vocab_size"]
+    vocabulary = model.config.vocab_size
     many, width, new = (2048, 200, [128]) if not quick else (24, 20, [8])
     short = [32] if not quick else [4]
     found: list[dict[str, Any]] = [{"name": "model made", "seconds": made}]
@@ -195,7 +175,7 @@ def table(shape: str, device: str, quick: bool, lengths: Sequence[int], only: st
 def main() -> None:
     """Write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shape", default="gemma-3-1b", choices=SHAPES)
+    parser.add_argument("--shape", default="gemma-3-1b", choices=random_base.SHAPES)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--prompt-tokens", type=int, default=engine_room.PROMPT_TOKENS)
     parser.add_argument("--rows", default="", help="only the rows whose name has this in it")

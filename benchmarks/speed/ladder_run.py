@@ -237,9 +237,7 @@ def _profiled(work: Any, device: torch.device) -> dict[str, Any]:
             entry = names.setdefault(event.name(), [0, 0.0])
             entry[0] += 1
             entry[1] += event.duration_ns() / 1e9
-        elif event.name().startswith(
-            ("cudaLaunch", "cudaGraphLaunch", "cudaMemcpyAsync", "cudaMemsetAsync", "cuLaunch")
-        ):
+        elif event.name().startswith(_STARTS):
             starts += 1
     slowest = sorted(names.items(), key=lambda item: -item[1][1])[:12]
     return {

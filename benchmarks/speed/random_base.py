@@ -41,16 +41,13 @@ SHAPES: dict[str, dict[str, Any]] = {
 """Every sixth layer attends to everything, the others to a window, as in Gemma 3."""
 
 
-def build(shape: str, folder: Path, device: Any) -> Path:
-    """Write config, weights (bf16; fp32 on a CPU) and tokenizer to `folder`, unless they are there; return it."""
-    import torch
-    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+def config_of(shape: str) -> Any:
+    """Return the transformers config of a shape."""
+    from transformers import Gemma3TextConfig
 
-    if (folder / "config.json").is_file():
-        return folder
     numbers = SHAPES[shape]
     kinds = ["full_attention" if n % 6 == 5 else "sliding_attention" for n in range(numbers["num_hidden_layers"])]
-    config = Gemma3TextConfig(
+    return Gemma3TextConfig(
         **numbers,
         query_pre_attn_scalar=numbers["head_dim"],
         max_position_embeddings=32768,
@@ -60,16 +57,28 @@ def build(shape: str, folder: Path, device: Any) -> Path:
         bos_token_id=2,
         tie_word_embeddings=True,
     )
+
+
+def make(shape: str, device: Any) -> Any:
+    """Return a model with random weights, always the same ones: bf16; fp32 on a CPU."""
+    import torch
+    from transformers import Gemma3ForCausalLM
+
     torch.manual_seed(0)
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.bfloat16 if device.type == "cuda" else torch.float32)
     try:
         with torch.device(device):
-            model = Gemma3ForCausalLM(config)
+            return Gemma3ForCausalLM(config_of(shape))
     finally:
         torch.set_default_dtype(before)
-    model.save_pretrained(str(folder))
-    del model
+
+
+def build(shape: str, folder: Path, device: Any) -> Path:
+    """Write config, weights and tokenizer to `folder`, unless they are there; return it."""
+    if (folder / "config.json").is_file():
+        return folder
+    make(shape, device).save_pretrained(str(folder))
     _tokenizer(folder)
     return folder
 

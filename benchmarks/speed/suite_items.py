@@ -13,6 +13,7 @@ import pyarrow.parquet
 
 from harness.dialect import (
     Catalog,
+    binder,
     materialise_sqlite,
     read_catalog,
     settings_of,
@@ -88,10 +89,7 @@ def _item(name: str, place: str, sql: str) -> SuiteItem | None:
     if opened is None:
         return None
     connection, schema, catalog = opened
-
-    def bind(candidate: str) -> str | None:
-        return _refusal(connection, f"EXPLAIN {candidate}")
-
+    bind = binder(connection)
     found = translate(sql, dialects, bind, catalog)
     if found.sql is None:
         return None

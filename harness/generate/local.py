@@ -21,7 +21,7 @@ from harness.model.chat import stop_ids
 from harness.model.dtypes import quiet
 from harness.model.load import Loaded
 from harness.records import Generation, Speed
-from harness.throughput import SHORTEST_ENERGY_SECONDS, Region, clock, quantiles, timed
+from harness.throughput import SHORTEST_ENERGY_SECONDS, Region, clock, timed, weighted_quantiles
 
 CPU_BATCH = 64
 GPU_BATCH = 512
@@ -121,8 +121,8 @@ class TransformersGenerator:
             tokenise_seconds=totals.tokenise_seconds,
             decode_steps=len(totals.between),
             launches_per_step=self._launches,
-            first_token_seconds=quantiles(*_columns(totals.first_token)),
-            token_seconds=quantiles(*_columns(totals.between)),
+            first_token_seconds=weighted_quantiles(totals.first_token),
+            token_seconds=weighted_quantiles(totals.between),
         )
 
     def generate(
@@ -229,10 +229,6 @@ class TransformersGenerator:
         longest = len(prompts[0].ids)
         row = _row_bytes(self._loaded.model, longest, decoding.max_new_tokens)
         return max(1, min(GPU_BATCH, int(free * MEMORY_SHARE / row)))
-
-
-def _columns(pairs: Sequence[tuple[float, int]]) -> tuple[list[float], list[float]]:
-    return [value for value, _ in pairs], [float(count) for _, count in pairs]
 
 
 def _row_bytes(model: Any, prompt: int, new: int) -> int:

@@ -100,6 +100,11 @@ def quantiles(values: Sequence[float], weights: Sequence[float] = ()) -> dict[st
     return found
 
 
+def weighted_quantiles(pairs: Sequence[tuple[float, int]]) -> dict[str, float] | None:
+    """Return `quantiles` of (value, how many times it counts); None for no pairs."""
+    return quantiles([value for value, _ in pairs], [float(count) for _, count in pairs])
+
+
 def rate(count: int, seconds: float) -> float | None:
     """Return count per second; None where nothing was timed."""
     return count / seconds if seconds > 0 else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -48,7 +48,6 @@ class _Graph:
     rows: int
     slots: Tensor
     replay: Callable[[], None]
-    facts: dict[str, Any] = field(default_factory=dict)
 
 
 class Decoder:
@@ -69,11 +68,11 @@ class Decoder:
         self._step_pieces = Pieces(shape, self._compiled)
         self._single_pieces = Pieces(shape, self._compiled, single=True)
         self._tables = self._rotary(model)
-        cache = (slots + 1, positions, shape.kv_heads, shape.head_dim)
-        self._keys = [torch.zeros(cache, dtype=shape.dtype, device=self.device) for _ in range(shape.layers)]
-        self._values = [torch.zeros(cache, dtype=shape.dtype, device=self.device) for _ in range(shape.layers)]
+        cache = (slots + 1, positions, shape.sizes.kv_heads, shape.sizes.head_dim)
+        self._keys = [torch.zeros(cache, dtype=shape.dtype, device=self.device) for _ in range(shape.sizes.layers)]
+        self._values = [torch.zeros(cache, dtype=shape.dtype, device=self.device) for _ in range(shape.sizes.layers)]
         self._state = self._fresh_state()
-        self._stops = torch.full((8,), -1, dtype=torch.int64, device=self.device)
+        self._stops = torch.zeros(self.weights.head.shape[0], dtype=torch.bool, device=self.device)
         self._graphs: dict[int, _Graph] = {}
         self._pool: Any = None
 
@@ -86,10 +85,9 @@ class Decoder:
         return self.positions >= positions and self.new >= new
 
     def set_stops(self, stops: Sequence[int]) -> None:
-        """Say which ids end an answer, at most 8."""
-        self._stops.fill_(-1)
-        for at, stop in enumerate(stops):
-            self._stops[at] = stop
+        """Say which ids end an answer."""
+        self._stops.zero_()
+        self._stops[self._placed(stops)] = True
 
     def warm(self) -> None:
         """Compile the pieces and capture the step of all slots, on nobody's slot, once; nothing to do without a GPU."""
@@ -130,11 +128,11 @@ class Decoder:
         turns = {kind: tuple(t[:width].repeat(rows, 1) for t in table) for kind, table in self._tables.items()}
         for number, layer in enumerate(self.weights.layers):
             q, k, v = self._prompt_pieces.ask(normed, layer, *turns[shape.kinds[number]])
-            q, k, v = (part.view(rows, width, -1, shape.head_dim) for part in (q, k, v))
+            q, k, v = (part.view(rows, width, -1, shape.sizes.head_dim) for part in (q, k, v))
             self._keys[number][places, :width] = k
             self._values[number][places, :width] = v
             attended = attention.prompt_attention(q, k, v, shape.scale, shape.windows[number])
-            if number == shape.layers - 1:  # past the last keys and values only the last token matters
+            if number == shape.sizes.layers - 1:  # past the last keys and values only the last token matters
                 stream, attended = stream[last], attended[last]
             stream, normed = self._prompt_pieces.settle(stream, attended, layer, self._norm_after(number))
         self._begin(places, self._chosen(self._prompt_pieces, normed), lengths, limits)
@@ -221,7 +219,7 @@ class Decoder:
             (self._keys[number], self._values[number]),
             length,
             slots,
-            heads=shape.heads,
+            heads=shape.sizes.heads,
             eps=shape.eps,
             gemma=shape.gemma,
             scale=shape.scale,
@@ -251,7 +249,7 @@ class Decoder:
         column = made.masked_fill(done, self.new)
         state.out[slots, column] = chosen.to(state.out.dtype)
         made = made + (~done).long()
-        ended = done | (chosen[:, None] == self._stops[None, :]).any(dim=1) | (made >= state.limit[slots])
+        ended = done | self._stops[chosen] | (made >= state.limit[slots])
         state.made[slots] = made
         state.length[slots] = state.length[slots] + (~done).long()
         state.token[slots] = torch.where(done, state.token[slots], chosen)
@@ -265,7 +263,7 @@ class Decoder:
         state.length[places] = self._placed(lengths)
         state.made[places] = 1
         state.limit[places] = limit
-        state.done[places] = (chosen[:, None] == self._stops[None, :]).any(dim=1) | (limit <= 1)
+        state.done[places] = self._stops[chosen] | (limit <= 1)
 
     def _norm_after(self, number: int) -> Tensor:
         layers = self.weights.layers

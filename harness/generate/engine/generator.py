@@ -18,7 +18,7 @@ from harness.model.chat import stop_ids
 from harness.model.load import Loaded
 from harness.model.nf4 import dequantise
 from harness.records import Generation, Speed
-from harness.throughput import clock, quantiles, timed
+from harness.throughput import clock, timed, weighted_quantiles
 
 MOST_SLOTS = 1024
 STEPS = 16
@@ -134,8 +134,8 @@ class EngineGenerator:
             compile_seconds=counts.compile_seconds,
             decode_steps=counts.steps,
             launches_per_step=1.0 if self._loaded.device.type == "cuda" else None,
-            first_token_seconds=quantiles(*_columns(counts.first_token)),
-            token_seconds=quantiles(*_columns(counts.between)),
+            first_token_seconds=weighted_quantiles(counts.first_token),
+            token_seconds=weighted_quantiles(counts.between),
         )
 
     def generate(
@@ -220,12 +220,7 @@ class EngineGenerator:
         positions = max(len(work.ids) + work.limit for work in works) + STEPS
         positions = -(-positions // _WIDTH) * _WIDTH
         known = self._decoder
-        if (
-            known is not None
-            and known.positions >= positions
-            and known.new >= new
-            and (not slots or known.slots == slots)
-        ):
+        if known is not None and known.holds(positions, new) and slots in (0, known.slots):
             return known
         self._decoder = known = None
         wanted = slots or self._auto_slots(len(works), positions)
@@ -248,8 +243,9 @@ class EngineGenerator:
         if self._loaded.device.type == "cuda":
             torch.cuda.empty_cache()
             free, _ = torch.cuda.mem_get_info(self._loaded.device)
-            room = free * MEMORY_SHARE - 2 * self._shape.step_bytes(0, 0)
-            most = max(1, min(most, int(room / (positions * self._shape.kv_bytes))))
+            sizes, width = self._shape.sizes, self._shape.number_bytes
+            room = free * MEMORY_SHARE - 2 * (sizes.linear_parameters + sizes.head_parameters) * width
+            most = max(1, min(most, int(room / (positions * sizes.kv_numbers * width))))
         slots = 1
         while 2 * slots <= most and slots < count:
             slots *= 2
@@ -270,7 +266,3 @@ def _plain(loaded: Loaded) -> None:
             "The engine needs merged weights, and this adapter is kept apart; set generate.weights=merged."
         )
     dequantise(loaded.model)
-
-
-def _columns(pairs: Sequence[tuple[float, int]]) -> tuple[list[float], list[float]]:
-    return [value for value, _ in pairs], [float(count) for _, count in pairs]

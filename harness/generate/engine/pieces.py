@@ -31,7 +31,7 @@ class Pieces:
         def ready(piece: Piece) -> Piece:
             return torch.compile(piece, **how) if compiled else piece
 
-        self._enter, self._ask, self._choose = (ready(of(shape)) for of in (_enter_of, _ask_of, _choose_of))
+        self._enter, self._ask, self._choose = ready(_enter_of(shape)), ready(_ask_of(shape)), ready(_choose)
         self._project = ready(functional.linear) if single else functional.linear
         rise, fall = _rise_of(shape), _fall_of(shape)
         # for one token a fused activation would be computed anew for every output of the product behind it
@@ -104,7 +104,7 @@ def _enter_of(shape: Shape) -> Piece:
 
 
 def _ask_of(shape: Shape) -> Piece:
-    heads, kv_heads, size = shape.heads, shape.kv_heads, shape.head_dim
+    heads, kv_heads, size = shape.sizes.heads, shape.sizes.kv_heads, shape.sizes.head_dim
     eps, gemma = shape.eps, shape.gemma
 
     def ask(
@@ -182,10 +182,5 @@ def _after(rise: Piece, fall: Piece) -> Piece:
     return settle
 
 
-def _choose_of(shape: Shape) -> Piece:
-    del shape
-
-    def choose(normed: Tensor, head: Tensor) -> Tensor:
-        return functional.linear(normed, head).argmax(dim=-1)
-
-    return choose
+def _choose(normed: Tensor, head: Tensor) -> Tensor:
+    return functional.linear(normed, head).argmax(dim=-1)

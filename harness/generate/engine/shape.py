@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from harness.errors import ModelError
+from harness.throughput.cost import ModelShape, shape_of
 
 GEMMA = ("Gemma3TextModel",)
 LLAMA_LIKE = ("LlamaModel", "MistralModel", "Qwen2Model", "Qwen3Model")
@@ -23,13 +24,7 @@ class EngineUnfitError(ModelError):
 class Shape:
     """A decoder's sizes and the few choices in which its family differs from others."""
 
-    layers: int
-    hidden: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    vocabulary: int
-    intermediate: int
+    sizes: ModelShape
     eps: float
     scale: float
     """Factor of q.k before the softmax."""
@@ -44,25 +39,9 @@ class Shape:
     dtype: torch.dtype
 
     @property
-    def kv_bytes(self) -> int:
-        """Bytes of keys and values that one position of one sequence takes, over all layers."""
-        return 2 * self.layers * self.kv_heads * self.head_dim * (torch.finfo(self.dtype).bits // 8)
-
-    @property
-    def linear_weights(self) -> int:
-        """Weights of the layers' linear maps, which every decode step reads once."""
-        attention = self.hidden * self.head_dim * (2 * self.heads + 2 * self.kv_heads)
-        return self.layers * (attention + 3 * self.hidden * self.intermediate)
-
-    def step_bytes(self, rows: int, context: float) -> float:
-        """Return bytes a decode step must move: every weight once, the head, and the keys and values of `rows`."""
-        width = torch.finfo(self.dtype).bits // 8
-        return (self.linear_weights + self.hidden * self.vocabulary) * width + rows * context * self.kv_bytes
-
-    def token_flops(self, context: float) -> float:
-        """Return floating-point operations of one decoded token with so many positions before it."""
-        attention = 4 * self.layers * self.heads * self.head_dim * context
-        return 2 * (self.linear_weights + self.hidden * self.vocabulary) + attention
+    def number_bytes(self) -> int:
+        """Bytes of one weight, and of one number in the cache."""
+        return torch.finfo(self.dtype).bits // 8
 
 
 def decoder_of(model: Any) -> Any:
@@ -96,14 +75,10 @@ def read_shape(model: Any) -> Shape:
     known = {"gelu_pytorch_tanh": "gelu_tanh", "silu": "silu"}
     if activation not in known:
         raise EngineUnfitError(f"The engine knows no activation {activation}.")
+    sizes = shape_of(config)
+    assert sizes is not None, "every decoder named above has these sizes"
     return Shape(
-        layers=len(decoder.layers),
-        hidden=config.hidden_size,
-        heads=config.num_attention_heads,
-        kv_heads=config.num_key_value_heads,
-        head_dim=head_dim,
-        vocabulary=model.get_output_embeddings().weight.shape[0],
-        intermediate=config.intermediate_size,
+        sizes=sizes,
         eps=config.rms_norm_eps,
         scale=float(attention.scaling),
         windows=tuple(_window(layer.self_attn, config) for layer in decoder.layers),
