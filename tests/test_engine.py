@@ -88,8 +88,8 @@ def works(count: int, seed: int = 1) -> list[Work]:
     return [Work(n, [rng.randrange(3, 300) for _ in range(rng.randrange(1, 60))], NEW) for n in range(count)]
 
 
-def wanted(model, work: Work) -> list[int]:
-    how = GenerationConfig(max_new_tokens=work.limit, do_sample=False, eos_token_id=list(STOPS), pad_token_id=0)
+def wanted(model, work: Work, stops=STOPS) -> list[int]:
+    how = GenerationConfig(max_new_tokens=work.limit, do_sample=False, eos_token_id=list(stops), pad_token_id=0)
     return model.generate(torch.tensor([list(work.ids)]), generation_config=how)[0, len(work.ids) :].tolist()
 
 
@@ -202,3 +202,11 @@ def test_free_slots_are_all_filled_before_the_first_step(monkeypatch):
     engine = EngineGenerator(Held(made("llama")))
     assert len({work.number: ids for work, ids in engine.answers(asked, (), slots=16)}) == 16
     assert engine.speed().decode_steps == 2 * engine_room.STEPS, "three at a time are read; all are stepped together"
+
+
+def test_any_number_of_stops_ends_an_answer():
+    model, asked, stops = made("llama"), works(6), tuple(range(40, 60))
+    engine = EngineGenerator(Held(model))
+    for these in (stops[:2], stops, ()):
+        given = {work.number: ids for work, ids in engine.answers(asked, these, slots=4)}
+        assert given == {work.number: wanted(model, work, these or (299_999,)) for work in asked}
