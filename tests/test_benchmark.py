@@ -171,7 +171,10 @@ def test_data_and_test_exclude_each_other(tmp_path):
 
 
 def test_a_hub_data_set_that_cannot_be_had_names_the_remedy(monkeypatch):
+    # the variable is read on import, which another test may have caused: then the hub would be tried for 23 seconds
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
     with pytest.raises(DataError, match=r"cannot be loaded .* benchmark\.data=FILE"):
         load("gretel").items()
 

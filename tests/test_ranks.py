@@ -24,12 +24,6 @@ from harness.ranks import ALONE, ranks
 from harness.records import Generation
 from harness.store import RunFolder, read_run
 
-pytestmark = pytest.mark.skipif(
-    not os.environ.get("HARNESS_ALL_TESTS"),
-    reason="two minutes of processes: set HARNESS_ALL_TESTS=1 to run them",
-)
-
-
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = "CREATE TABLE orders (id INT, customer TEXT); INSERT INTO orders VALUES (1, 'a'), (2, 'b');"
 COUNT = 10
@@ -168,7 +162,7 @@ def test_two_ranks_train_one_adapter_and_go_on_where_one_was_killed(place):
     assert (document["steps"], document["reused"], len(document["checkpoints"])) == (8, False, 2)
     record = json.loads((adapter / "harness.json").read_text())
     assert (record["status"], record["resumed_from"]) == ("finished", 4)
-    alone = ["train.batch_size=2", "train.output=alone"]
+    alone = ["train.batch_size=2", "train.output=by-one"]
     done = subprocess.run(
         [sys.executable, "-m", "harness", "train", "toy.toml", *alone],
         cwd=place,
@@ -177,7 +171,7 @@ def test_two_ranks_train_one_adapter_and_go_on_where_one_was_killed(place):
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    other = json.loads((place / "alone" / "harness.json").read_text())
+    other = json.loads((place / "by-one" / "harness.json").read_text())
     assert record["loss"] == pytest.approx(other["loss"], rel=1e-3)
     assert 0 <= record["facts"]["padded_tokens"] <= other["facts"]["padded_tokens"]
 
