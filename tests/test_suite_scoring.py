@@ -5,15 +5,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import duckdb
 import pytest
 
 from harness.records import Database, Generation, Item
+from harness.sandbox.engine import Failure
 from harness.sandbox.pool import Pool
 from harness.scoring import ScoreSettings, score_with, witness
+from harness.scoring.judge import Judge
 from harness.scoring.score_items import JUDGE
 from harness.scoring.suites import maker_options
+from harness.scoring.witness import SuiteRuling
 from harness.suite.cache import SuiteCache
 from harness.suite.make import make_suites
 
@@ -23,6 +27,8 @@ TABLES = (
 )
 ROWS = "INSERT INTO city VALUES (1, 'Ayr', 40, '1900-01-01'), (2, 'Bath', 8, '1950-01-01'); INSERT INTO visit VALUES (1, 'Ida', 2);"
 BIG, EVERY = "SELECT name FROM city WHERE people > 5", "SELECT name FROM city"
+DRAWN = "SELECT name FROM city WHERE random() < 2"
+LATE = "SELECT name FROM city WHERE founded > '1800-01-01'"
 LONG = "DELETE FROM visit WHERE nights > 1"
 
 LUCKY = (
@@ -52,6 +58,7 @@ CASES = {
     "writes": ((LONG,), "DELETE FROM visit WHERE nights >= 2"),
     "second gold": ((EVERY, BIG), "SELECT name FROM city WHERE people >= 6"),
     "second gold, turned": ((BIG, EVERY), "SELECT name FROM city WHERE city_id = city_id"),
+    "second gold without a suite": ((BIG, DRAWN), "SELECT c.name FROM city AS c"),
     "no gold": ((EVERY, BIG), "SELECT name FROM city WHERE people >= 7"),
     "vacuous": (("SELECT name FROM city WHERE people > 5 AND people < 3",), "SELECT 1"),
     "no suite": (("SELECT name FROM city WHERE random() > 2",), "SELECT 1"),
@@ -142,6 +149,35 @@ def test_each_gold_is_judged_on_its_own_witnesses(found):
     assert (found["second gold"].suite_match, found["second gold"].gold_index) == (True, 1)
     assert (found["second gold, turned"].suite_match, found["second gold, turned"].gold_index) == (True, 1)
     assert (found["no gold"].execution_match, found["no gold"].suite_match) == (True, False)
+
+
+def test_an_answer_that_meets_a_gold_without_witnesses_is_not_called_luck(found):
+    verdict = found["second gold without a suite"]
+    assert (verdict.execution_match, verdict.suite_match, verdict.witness_case) == (True, None, "")
+
+
+def test_an_answer_is_not_called_luck_while_another_gold_could_not_be_asked(monkeypatch):
+    def fails() -> None:
+        raise Failure("timeout", "interrupted")
+
+    judge = Judge.__new__(Judge)
+    judge._watchdog, judge._desk = SimpleNamespace(stage=0), SimpleNamespace(discard=lambda: None)
+    monkeypatch.setattr(judge, "_on_witnesses", lambda *_: SuiteRuling(False, 0, "{}"))
+    case = SimpleNamespace(matched=object(), matched_at=0, decide_again=fails)
+    document = {"outcome": "correct", "truncated": False, "exact_match": False, "sql": EVERY}
+    asked = SimpleNamespace(suites=(None, None), suite_always=False)
+    assert judge._suite(asked, case, document, None) == {"suite_match": None}
+
+
+@pytest.mark.parametrize("golds", [(BIG, EVERY, LATE), (LATE, BIG, EVERY), (EVERY, LATE, BIG)])
+def test_an_answer_that_is_one_of_the_golds_in_other_words_is_never_luck_whatever_their_order(cache, golds):
+    ways = ("SELECT c.name FROM city AS c WHERE {}", "WITH w AS (SELECT * FROM city) SELECT name FROM w WHERE {}")
+    tests = ("NOT people <= 5", "city_id = city_id", "founded IS NOT NULL AND NOT founded <= '1800-01-01'")
+    given = {f"{i}/{j}": way.format(t) for i, way in enumerate(ways) for j, t in enumerate(tests)}
+    settings = replace(SETTINGS, cache_dir=cache)
+    with Pool(JUDGE, settings, workers=1, memory_bytes=settings.memory_bytes) as pool:
+        found = list(score_with(pool, [item(name, *golds) for name in given], given, settings))
+    assert [(v.execution_match, v.suite_match) for v in found] == [(True, True)] * len(given)
 
 
 def test_verdicts_say_whether_their_items_tell_anything(found):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -13,12 +14,12 @@ import pyarrow.parquet
 
 from harness.dialect import (
     Catalog,
+    NoRoadError,
     binder,
     materialise_sqlite,
     read_catalog,
+    run_translated,
     settings_of,
-    translate,
-    translate_after_error,
     translate_schema,
 )
 from harness.suite.reading import read_schema
@@ -89,16 +90,18 @@ def _item(name: str, place: str, sql: str) -> SuiteItem | None:
     if opened is None:
         return None
     connection, schema, catalog = opened
-    bind = binder(connection)
-    found = translate(sql, dialects, bind, catalog)
-    if found.sql is None:
+    tried: list[str] = []
+
+    def run(text: str) -> None:
+        tried.append(text)
+        if text.lstrip(" (").upper().startswith(("SELECT", "WITH")):
+            connection.execute(text)
+
+    with suppress(NoRoadError, duckdb.Error):
+        run_translated(sql, dialects, catalog, binder(connection), run)
+    if not tried:
         return None
-    if found.sql.lstrip(" (").upper().startswith(("SELECT", "WITH")):
-        error = _refusal(connection, found.sql)
-        if error is not None:
-            other = translate_after_error(found, error, dialects, bind, catalog)
-            found = other or found
-    return SuiteItem(f"{place[:30]}|{sql[:60]}", str(found.sql), schema, connection, settings_of(dialects))
+    return SuiteItem(f"{place[:30]}|{sql[:60]}", tried[-1], schema, connection, settings_of(dialects))
 
 
 @cache

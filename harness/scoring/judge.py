@@ -102,7 +102,12 @@ class Judge:
                 return {**again, "suite_match": True}
             if first is None or (found.match is None and first.match is False):
                 first = found
-            again = self._next(case)
+            try:
+                again = self._next(case)
+            except Failure:
+                # a gold that could not be asked may have been met
+                self._desk.discard()
+                return {"suite_match": None}
         assert first is not None
         shown = {"suite_witness": first.witness, "witness_case": first.case} if first.match is False else {}
         return {"suite_match": first.match, **shown}
@@ -122,12 +127,9 @@ class Judge:
         return found
 
     def _next(self, case: Case) -> dict[str, Any] | None:
-        """The ruling against another gold that the prediction matches; None where none is left or can be asked."""
+        """The ruling against another gold that the prediction matches; None where none is left."""
         try:
             return case.decide_again()
-        except Failure:
-            self._desk.discard()
-            return None
         finally:
             self.stage(STAGE_SUITE)
 
