@@ -352,7 +352,7 @@ def test_several_samples_are_all_stored_and_the_first_is_counted(evaluation, exp
 
 
 def test_a_statement_is_run_for_its_rows_in_a_worker():
-    database, settings = Database("k", SCRIPT), ScoreSettings(workers=1)
+    database, settings = Database("k", SCRIPT), ScoreSettings(workers=1, suite=False)
     found = rows_of("SELECT a, b, 1.5::DECIMAL(3,1) AS d FROM t ORDER BY a", database, settings)
     assert found.columns == ["a", "b", "d"]
     assert found.rows == [[1, "x", "1.5"], [2, "y", "1.5"], [3, None, "1.5"]]

@@ -14,7 +14,7 @@ from harness.sandbox.pool import Pool
 from harness.scoring import ScoreSettings, score_with
 
 CONTEXT = "CREATE TABLE t(i INT, s TEXT); INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c')"
-SETTINGS = ScoreSettings(floor_seconds=0.4, gold_factor=1.0, workers=2)
+SETTINGS = ScoreSettings(floor_seconds=0.4, gold_factor=1.0, workers=2, suite=False)
 DATABASE = Database(key=hashlib.sha256(CONTEXT.encode()).hexdigest(), script=CONTEXT)
 GOOD = "SELECT i FROM t ORDER BY i"
 
@@ -211,7 +211,7 @@ def mixed(good: int, poisoned: int) -> tuple[list[Item], dict[str, str]]:
 
 @pytest.mark.slow
 def test_poisoned_items_change_no_verdict_of_the_good_ones():
-    settings = ScoreSettings(floor_seconds=0.4, gold_factor=1.0, workers=2)
+    settings = ScoreSettings(floor_seconds=0.4, gold_factor=1.0, workers=2, suite=False)
     items, given = mixed(good=400, poisoned=40)
     with Pool("harness.scoring.judge:build", settings, workers=2) as one:
         dirty = {v.id: v for v in score_with(one, items, given, settings)}

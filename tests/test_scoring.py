@@ -19,7 +19,7 @@ from harness.scoring.cache import GoldCache, gold_key
 from harness.scoring.judge import _pack, unpack_golds
 from harness.scoring.outcomes import outcome_of
 
-SETTINGS = ScoreSettings(floor_seconds=1.0, workers=2)
+SETTINGS = ScoreSettings(floor_seconds=1.0, workers=2, suite=False)
 PEOPLE = (
     "CREATE TABLE people(id INT, name TEXT, age INT); "
     "INSERT INTO people VALUES (1, 'Ann', 30), (2, 'Bob', 30), (3, 'Cid', 41), (4, 'Dan', NULL);"

@@ -31,7 +31,7 @@ GIVEN = {
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    settings = ScoreSettings(workers=2, cache_dir=str(tmp_path_factory.mktemp("golds")))
+    settings = ScoreSettings(workers=2, suite=False, cache_dir=str(tmp_path_factory.mktemp("golds")))
     items = [Item(name, "?", "", (GOLD,), BASE) for name in GIVEN]
     fresh = {v.id: v for v in score(items, GIVEN, settings)}
     again = {v.id: v for v in score(items, GIVEN, settings)}
@@ -76,9 +76,12 @@ def test_states_have_digests_too_and_a_cut_answer_has_none():
         "right": "UPDATE t SET s = 'x' WHERE i < 2 AND i > 0",
         "wrong": "UPDATE t SET s = 'x'",
     }
-    found = {v.id: v for v in score([Item(n, "?", "", (gold,), BASE) for n in given], given, ScoreSettings(workers=1))}
+    found = {
+        v.id: v
+        for v in score([Item(n, "?", "", (gold,), BASE) for n in given], given, ScoreSettings(workers=1, suite=False))
+    }
     assert found["same"].answer_digest == found["right"].answer_digest != found["wrong"].answer_digest != ""
     cut = Generation(id="x", completion="SELECT i FROM t WHERE i > 1", finished=False)
-    (verdict,) = score([Item("x", "?", "", (GOLD,), BASE)], {"x": cut}, ScoreSettings(workers=1))
+    (verdict,) = score([Item("x", "?", "", (GOLD,), BASE)], {"x": cut}, ScoreSettings(workers=1, suite=False))
     assert verdict.outcome.value == "truncated"
     assert (verdict.answer_digest, verdict.table, verdict.gold_table) == ("", "", "")

@@ -34,7 +34,7 @@ CASES = [
 
 @pytest.fixture(scope="module", params=sorted({case[0] for case in CASES}))
 def running(request):
-    settings = ScoreSettings(dialects=tuple(request.param.split()), workers=1)
+    settings = ScoreSettings(dialects=tuple(request.param.split()), workers=1, suite=False)
     with Pool("harness.scoring.judge:build", settings, workers=1) as pool:
         yield pool, settings, [case for case in CASES if case[0] == request.param]
 

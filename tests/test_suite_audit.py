@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import asdict
 
 import duckdb
 import pytest
 
+import harness
 from harness.cli import status
+from harness.config.sections import ScoreChoice
 from harness.evaluate.totals import Totals
 from harness.records import Database, Generation, Item, Outcome, Verdict
-from harness.scoring import ScoreSettings, audit_suites
+from harness.scoring import ScoreSettings, audit_suites, score
 from harness.store import load_items, read_run
 from harness.suite.record import SuiteSettings
 
@@ -98,6 +101,19 @@ def test_harness_score_fills_the_suite_by_default_and_a_switch_turns_it_off(fold
     assert json.loads(rows[0]["witness_case"])["inserts"].startswith("INSERT")
     assert status([*asked, "score.suite=false"]) == 0
     assert last_json(capsys)["suite"] is None
+
+
+def test_the_library_python_and_the_commands_judge_by_the_same_defaults(folder):
+    by_library, by_command = asdict(ScoreSettings()), ScoreChoice().model_dump()
+    # a library keeps nothing unless it is told where
+    shared = (by_library.keys() & by_command.keys()) - {"cache_dir"}
+    assert {name: by_library[name] for name in shared} == {name: by_command[name] for name in shared}
+    assert by_library["suite"]
+    (verdict,) = score(items()[:1], {"0": "SELECT b FROM t"})
+    assert (verdict.execution_match, verdict.suite_match) == (True, False)
+    keep = {"score.cache_dir": str(folder / "cache"), "score.workers": 1}
+    found = harness.score(str(folder / "bench.jsonl"), str(folder / "given.jsonl"), settings=keep)
+    assert found.items(["suite_match"]).column(0).to_pylist() == [False, True, False]
 
 
 def test_harness_witness_prints_databases_that_load_and_what_a_query_gives_on_them(folder, capsys, monkeypatch):

@@ -108,10 +108,10 @@ def script_figures(count: int = 1500, rounds: int = 3) -> Iterator[dict[str, Any
     bare, one, two, warm = [], [], [], []
     for _ in range(rounds):
         bare.append(count / seconds(lambda: bare_loop(items, predictions)))
-        one.append(rate(ScoreSettings(workers=1), items, predictions, 1))
-        two.append(rate(ScoreSettings(workers=2), items, predictions, 2))
+        one.append(rate(ScoreSettings(workers=1, suite=False), items, predictions, 1))
+        two.append(rate(ScoreSettings(workers=2, suite=False), items, predictions, 2))
         with tempfile.TemporaryDirectory() as folder:
-            kept = ScoreSettings(workers=1, cache_dir=folder)
+            kept = ScoreSettings(workers=1, suite=False, cache_dir=folder)
             rate(kept, items, predictions, 1)
             warm.append(rate(kept, items, _other(predictions), 1))
     base, alone = median(bare), median(one)
@@ -181,7 +181,7 @@ def test_bare_loop(benchmark, scripts):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_inline_schemas(benchmark, scripts, workers):
     """The same items on started workers."""
-    settings = ScoreSettings(workers=workers)
+    settings = ScoreSettings(workers=workers, suite=False)
     with started(settings, workers) as pool:
         benchmark.pedantic(lambda: list(score_with(pool, *scripts, settings)), rounds=3)
 

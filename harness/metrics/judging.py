@@ -29,7 +29,8 @@ Args:
     references: list of {"sql": gold, or a list of acceptable golds; "context": CREATE TABLE and INSERT statements, or
         the path of an SQLite or DuckDB file}.
     dialects: how the SQL may be spelt (sqlglot names), the first one saying what it means; default ("duckdb",).
-    Any other field of harness.scoring.ScoreSettings: suite, tolerance, floor_seconds, workers, cache_dir ...
+    suite: also judge on generated witness databases; off by default here, where no folder keeps them (`cache_dir`).
+    Any other field of harness.scoring.ScoreSettings: tolerance, floor_seconds, workers, cache_dir ...
 """
 
 
@@ -45,7 +46,9 @@ def settings_of(options: Mapping[str, Any]) -> ScoreSettings:
     if unknown:
         raise ConfigError(f"compute takes no {unknown[0]!r}; it takes {', '.join(sorted(known))}.")
     dialects = options.get("dialects", ("duckdb",))
-    return ScoreSettings(**{**options, "dialects": (dialects,) if isinstance(dialects, str) else tuple(dialects)})
+    return ScoreSettings(
+        **{"suite": False, **options, "dialects": (dialects,) if isinstance(dialects, str) else tuple(dialects)}
+    )
 
 
 def verdicts(predictions: Sequence[str], references: Sequence[Any], settings: ScoreSettings) -> tuple[Verdict, ...]:

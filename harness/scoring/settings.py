@@ -28,7 +28,7 @@ class ScoreSettings:
     """Address space of one worker process."""
     clock: str = CLOCK
     """The moment (UTC) that now(), current_date and the like return."""
-    suite: bool = False
+    suite: bool = True
     """Also ask each item's witness databases, made where the cache has none (`suite_match`)."""
     suite_databases: int = 8
     """Witness databases an item has at most."""
