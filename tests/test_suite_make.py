@@ -9,6 +9,7 @@ import duckdb
 import pytest
 
 from benchmarks.speed.rewrites import REWRITES
+from benchmarks.speed.rewrites_keys import KEY_REWRITES
 from benchmarks.speed.rewrites_own import OWN_REWRITES
 from benchmarks.speed.suite_false_alarms import rewritten, told_apart
 from benchmarks.speed.suite_items import SuiteItem
@@ -17,6 +18,7 @@ from harness.suite import make
 from harness.suite.cache import SuiteCache
 from harness.suite.distill import build_suite
 from harness.suite.make import item_key, make_suites
+from harness.suite.neighbours import parse
 from harness.suite.others import MOST, others_of, schema_golds
 from harness.suite.reading import schema_of_script
 from harness.suite.record import SuiteSettings
@@ -137,7 +139,34 @@ def test_equivalent_spellings_are_never_told_apart(gold):
         judged = list(told_apart(asked, suite))
     assert suite.witnesses
     assert len(judged) >= 2
+    assert all(found.databases for found in judged)
     assert [found for found in judged if found.witness is not None] == []
+
+
+KEYED = (
+    "SELECT c.title, COUNT(*) FROM concert AS c GROUP BY c.title",
+    "SELECT COUNT(DISTINCT singer_id) FROM singer WHERE age > 20",
+    "SELECT s.singer_id, s.name FROM singer AS s WHERE s.age > 20",
+    "SELECT ANY_VALUE(s.name), COUNT(*) FROM singer AS s JOIN concert AS c ON s.singer_id = c.singer_id GROUP BY s.singer_id",
+    "SELECT COUNT(*) FROM singer",
+)
+
+
+def test_what_keys_make_equal_is_never_told_apart():
+    schema = schema_of_script(SCHEMA.replace("singer_id INTEGER REFERENCES", "singer_id INTEGER NOT NULL REFERENCES"))
+    met = set()
+    for gold in KEYED:
+        with duckdb.connect() as connection:
+            suite = build_suite(schema, gold, SuiteSettings(candidates=12, patience=6))
+            judged = list(told_apart(SuiteItem("x", gold, schema, connection, ()), suite))
+        met |= {found.kind for found in judged if found.databases}
+        assert [found for found in judged if found.witness is not None] == []
+    assert met >= {rewrite.__name__ for rewrite in KEY_REWRITES}
+
+
+def test_a_rewrite_that_is_the_golds_own_tree_in_other_spaces_is_not_counted():
+    assert "commute" not in {kind for kind, _ in rewritten("select  name from singer")}
+    assert all(sql != parse(gold).sql("duckdb") for gold in GOLDS for _, sql in rewritten(gold))
 
 
 def test_the_golds_above_meet_most_rewrites():

@@ -1,7 +1,9 @@
 """Do suites call right answers wrong? `python -m benchmarks.speed.suite_false_alarms spider --stride 4`.
 
-Every gold is rewritten in every way of `rewrites.REWRITES` and `rewrites_own.OWN_REWRITES` and judged as a prediction
-is: on its suite's databases, and on those that its own constants ask for.
+Every gold is rewritten in every way of `rewrites.py`, `rewrites_own.py` and `rewrites_keys.py` and judged as a
+prediction is: on its suite's databases, and on those that its own constants ask for. All are asked, those too that
+scoring would call the gold's own tree. Counted as judged is what met one database at least on which the gold has an
+answer; what does not bind or met none is counted apart.
 The last line of standard output is one JSON document.
 """
 
@@ -12,17 +14,21 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from benchmarks.speed.rewrites import REWRITES
+from benchmarks.speed.rewrites_keys import KEY_REWRITES
 from benchmarks.speed.rewrites_own import OWN_REWRITES
 from benchmarks.speed.suite_items import SuiteItem, items
 from harness.answer import Table
+from harness.sqltext import exact_match
 from harness.suite.distill import build_suite
 from harness.suite.execute import Executor, StatementError, plain_executor
 from harness.suite.judge import Answer, Judge
 from harness.suite.neighbours import parse
 from harness.suite.own import own_witnesses
 from harness.suite.record import Suite
+from harness.suite.schema import Schema
 
 
 def main() -> None:
@@ -34,11 +40,16 @@ def main() -> None:
     asked = parser.parse_args()
     made: Counter[str] = Counter()
     alarms: Counter[str] = Counter()
-    own = 0
+    unjudged: Counter[str] = Counter()
+    own = tree = 0
     for item in items(asked.benchmark, asked.limit, asked.stride):
         suite = build_suite(item.schema, item.gold, prelude=item.prelude)
         for found in told_apart(item, suite):
+            if not found.databases:
+                unjudged["no database" if found.databases is not None else "does not bind"] += 1
+                continue
             made[found.kind] += 1
+            tree += found.is_golds_tree
             own += found.own
             if found.witness is not None:
                 alarms[found.kind] += 1
@@ -46,7 +57,8 @@ def main() -> None:
                 how = suite.strategies[found.witness] if kept else "made for the rewrite"
                 print(f"{found.kind} on witness {found.witness} ({how})\n  {item.gold}\n  {found.sql}", flush=True)
     facts = {"benchmark": asked.benchmark, "rewrites": made.total(), "alarms": alarms.total(), "kinds": len(made)}
-    print(json.dumps({**facts, "own_witnesses": own, "by_kind": dict(made), "alarms_by_kind": dict(alarms)}))
+    facts |= {"own_witnesses": own, "of_the_golds_tree": tree, "unjudged": dict(unjudged)}
+    print(json.dumps({**facts, "by_kind": dict(made), "alarms_by_kind": dict(alarms)}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,29 +71,46 @@ class Judged:
     """The first witness that tells it from the gold."""
     own: int
     """Further witnesses made for its own constants on which it was judged."""
+    databases: int | None = 0
+    """Databases it was judged on; None where it does not bind."""
+    is_golds_tree: bool = False
+    """Scoring would call it an exact match and ask no suite."""
 
 
-def rewritten(gold: str) -> Iterator[tuple[str, str]]:
-    """(kind, statement) of each way the gold can be rewritten."""
-    for rewrite in (*REWRITES, *OWN_REWRITES):
+def rewritten(gold: str, schema: Schema | None = None) -> Iterator[tuple[str, str]]:
+    """(kind, statement) of each way the gold can be rewritten; by its keys too, where a schema is given."""
+    first = parse(gold)
+    same = first.sql("duckdb", comments=False) if first is not None else ""
+    ways = [(r.__name__, r) for r in (*REWRITES, *OWN_REWRITES)]
+    if schema is not None:
+        ways += [(r.__name__, partial(r, schema=schema)) for r in KEY_REWRITES]
+    for name, rewrite in ways:
         tree = parse(gold)
         new = rewrite(tree) if tree is not None else None
-        if new is not None and new.sql("duckdb") != gold:
-            yield rewrite.__name__, new.sql("duckdb")
+        text = new.sql("duckdb", comments=False) if new is not None else same
+        if text != same:
+            yield name, text
 
 
 def told_apart(item: SuiteItem, suite: Suite) -> Iterator[Judged]:
-    """Each rewrite that binds, judged."""
+    """Each rewrite, judged where it binds."""
     tree = parse(item.gold)
     if tree is None or suite.trial is None:
         return
     judge = Judge(item.gold, tree)
     with plain_executor(";\n".join((*item.prelude, suite.schema)), 5.0) as room:
-        ways = [(kind, sql) for kind, sql in rewritten(item.gold) if room.binds(sql)]
+        ways = []
+        for kind, sql in rewritten(item.gold, item.schema):
+            if room.binds(sql):
+                ways.append((kind, sql))
+            else:
+                yield Judged(kind, sql, None, 0, None)
         first: dict[str, int] = {}
+        kept = 0
         for number, script in enumerate(suite.witnesses):
             room.load((script,))
             gold = judge.fixed_answer(room, lambda: None)
+            kept += gold is not None
             for _, sql in ways if gold is not None else ():
                 if _differs(judge, room, sql, gold):
                     first.setdefault(sql, number)
@@ -94,7 +123,8 @@ def told_apart(item: SuiteItem, suite: Suite) -> Iterator[Judged]:
                 own += gold is not None
                 if gold is not None and _differs(judge, room, sql, gold):
                     first.setdefault(sql, number)
-            yield Judged(kind, sql, first.get(sql), own)
+            exact = exact_match(item.gold, sql, ("duckdb",)).exact
+            yield Judged(kind, sql, first.get(sql), own, kept + own, exact)
 
 
 Fixed = tuple[Answer, Table | None]
