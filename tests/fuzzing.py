@@ -175,6 +175,7 @@ def main() -> None:
     options.add_argument("target", choices=sorted(TARGETS))
     options.add_argument("--seconds", type=int, default=600)
     options.add_argument("--corpus", type=Path, default=None)
+    options.add_argument("--hypothesis", action="store_true", help="even where atheris is installed")
     chosen = options.parse_args()
     target, seeds = TARGETS[chosen.target]
     with tempfile.TemporaryDirectory() as scratch:
@@ -182,17 +183,45 @@ def main() -> None:
         corpus.mkdir(parents=True, exist_ok=True)
         for number, seed in enumerate([*seeds, *(path.read_bytes() for path in KEPT.glob(f"{chosen.target}-*"))]):
             (corpus / f"seed-{number}").write_bytes(seed)
-        if atheris is None:
-            drawn(target, seeds, chosen.seconds)
+        if atheris is None or chosen.hypothesis:
+            count = timed(chosen.target, chosen.seconds, corpus)
+            sys.stderr.write(f"{chosen.target}: {count:,} inputs in {chosen.seconds} s without a finding\n")
             return
         words = [sys.argv[0], f"-max_total_time={chosen.seconds}", "-max_len=4096", "-rss_limit_mb=4096", "-timeout=25"]
         atheris.Setup([*words, f"-artifact_prefix={corpus}/", str(corpus)], target)
         atheris.Fuzz()
 
 
-def drawn(target: Callable[[bytes], None], seeds: tuple[bytes, ...], seconds: float, examples: int = 10**9) -> None:
-    """Seeds changed by hypothesis until the time or the examples are used up."""
+def timed(name: str, seconds: float, corpus: Path) -> int:
+    """Seeds changed by hypothesis, a few hundred at a time, until the time is over; how many inputs that were.
+
+    What the last failing example is made of is written to the corpus folder before its fault is raised.
+    """
+    target, seeds = TARGETS[name]
+    end = time.monotonic() + seconds
+    count = rounds = 0
+
+    def kept(data: bytes) -> None:
+        nonlocal count
+        count += 1
+        try:
+            target(data)
+        except BaseException:
+            (corpus / f"{name}-hypothesis").write_bytes(data)
+            raise
+
+    while time.monotonic() < end:
+        drawn(kept, seeds, end - time.monotonic(), examples=500, seed=rounds)
+        rounds += 1
+    return count
+
+
+def drawn(
+    target: Callable[[bytes], None], seeds: tuple[bytes, ...], seconds: float, examples: int, seed: int | None = None
+) -> None:
+    """So many examples of seeds changed by hypothesis, fewer where the time is over; the same ones for a seed."""
     from hypothesis import HealthCheck, Phase, given, settings
+    from hypothesis import seed as start_from
     from hypothesis import strategies as st
 
     end = time.monotonic() + seconds
@@ -202,7 +231,7 @@ def drawn(target: Callable[[bytes], None], seeds: tuple[bytes, ...], seconds: fl
         max_examples=examples,
         deadline=None,
         database=None,
-        derandomize=examples < 10**9,
+        derandomize=seed is None,
         phases=[Phase.generate, Phase.shrink],
         suppress_health_check=list(HealthCheck),
     )
@@ -219,7 +248,7 @@ def drawn(target: Callable[[bytes], None], seeds: tuple[bytes, ...], seconds: fl
             data = data[:place] + new + data[place + cut :]
         target(data)
 
-    once()
+    (once if seed is None else start_from(seed)(once))()
 
 
 if __name__ == "__main__":
