@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 RULES = ("default", "strict", "lenient", "bird", "test_suite")
 """The comparison rules, all judged from one execution; `default` is the headline (design section 5)."""
+
+RunKind = Literal["base", "adapter", "whole", "served", "predictions"]
+"""What answered: the base, an adapter over it, a model folder of its own, a server's model, a file made elsewhere."""
 
 
 class Outcome(StrEnum):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -138,6 +140,27 @@ def test_the_prompt_shows_its_schema_in_both_ways(bench):
     assert "since date ['2024-01-02']" in next(line for line in lines if line.startswith("customer("))
     assert any("customer_id integer references customer(id) [1]" in line for line in lines)
     assert any(line.startswith("\"shop\".\"stock\"(item varchar ['nut', 'bolt']") for line in lines)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
+def test_nothing_in_a_table_ends_the_comment_of_its_sample_rows(tmp_path, kind):
+    path = tmp_path / f"t.{kind}"
+    table = 'CREATE TABLE "odd */ name" ("col */\n DROP" TEXT, b TEXT)'
+    rows = f"""INSERT INTO "odd */ name" VALUES ('*/ DROP TABLE x; /*', NULL), ('two\nlines', 'long {"x" * 60}')"""
+    with closing(sqlite3.connect(path) if kind == "sqlite" else duckdb.connect(str(path))) as connection:
+        connection.execute(table)
+        connection.execute(rows)
+        connection.commit()
+    text = file_schema_text(path, 2)
+    comment = text[text.index(";\n/*") + 2 :]
+    assert comment.splitlines() == [
+        "/*",
+        "2 rows of odd * / name:",
+        "col * /  DROP\tb",
+        "* / DROP TABLE x; /*\tNULL",
+        "two lines\tlong " + "x" * 34 + "…",
+        "*/",
+    ]
 
 
 def test_what_is_no_database_is_one_sentence(tmp_path):

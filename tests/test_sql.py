@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from made_runs import make_facts, make_items, write_run
 
 from harness.cli import status
 from harness.query import TABLES, open_runs, stored_runs
-from harness.records import Database, Generation, Item, Outcome, Verdict
+from harness.records import Database, Generation, Item, Outcome, RunKind, Verdict
 from harness.store import item_row
 from harness.store import write_run as store_run
 
@@ -70,6 +72,15 @@ def test_the_page_in_the_docs_lists_every_column():
     for name, columns in TABLES.items():
         for column in columns:
             assert f"| `{column.name}` | {column.type} | {column.meaning} |" in text, f"{name}.{column.name}"
+
+
+def test_the_kinds_that_the_page_names_are_those_that_runs_have():
+    (meaning,) = [column.meaning for column in TABLES["runs"] if column.name == "kind"]
+    named = re.sub(r"\(.*?\)", "", meaning.partition(": ")[2]).replace(" ", "").split(",")
+    assert tuple(named) == get_args(RunKind)
+    published = {run.facts["kind"] for run in stored_runs([str(ROOT / "reports/published/*/runs")])}
+    assert published
+    assert published <= set(named)
 
 
 def test_runs_of_both_places_are_asked_in_one_query(ask):

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from harness.errors import StoreError
+from harness.query import open_runs
 from harness.records import RULES, Database, Generation, Item, Outcome, Verdict
 from harness.store import (
     RunFolder,
@@ -23,7 +24,6 @@ from harness.store import (
     load_items,
     read_run,
     run_id,
-    views,
     write_run,
 )
 
@@ -96,8 +96,9 @@ def test_an_answers_tables_and_digest_come_back_and_older_runs_without_them_stil
 
     row = load_items(tmp_path / "new").to_pylist()[0]
     assert {name: row[name] for name in shown} == {name: f"{name} ?" for name in shown}
-    rows = views(list_runs(tmp_path)).execute("SELECT run, witness_case FROM items ORDER BY run").fetchall()
-    assert rows == [("new", "witness_case ?"), ("old", None)]
+    with open_runs(list_runs(tmp_path)) as tables:
+        answer = tables.ask("SELECT run, witness_case FROM items ORDER BY run")
+    assert answer.rows == (("new", "witness_case ?"), ("old", None))
 
 
 def test_the_same_inputs_give_the_same_bytes(tmp_path):
@@ -247,18 +248,6 @@ def test_runs_are_found_by_folder_id_and_beginning(tmp_path):
         find_run("z", tmp_path)
     with pytest.raises(StoreError, match="none yet"):
         find_run("z", tmp_path / "nowhere")
-
-
-def test_all_runs_are_one_table_in_duckdb(tmp_path):
-    for name in ("it's", "b"):
-        write_run(
-            tmp_path / name, {"id": name, "model": name, "totals": {"n": 2}}, [stored_row(1), stored_row(2, False)]
-        )
-    connection = views(list_runs(tmp_path))
-    rows = connection.execute("SELECT run, avg(execution_match::INT) FROM items GROUP BY run ORDER BY run").fetchall()
-    assert rows == [("b", 0.5), ("it's", 0.5)]
-    assert connection.execute("SELECT sum((facts->>'$.totals.n')::INT) FROM runs").fetchone() == (4,)
-    assert views([]).execute("SELECT count(*) FROM items").fetchone() == (0,)
 
 
 def test_an_id_is_readable_and_follows_from_its_inputs():

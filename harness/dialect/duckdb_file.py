@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import duckdb
 
 from harness.dialect.catalog import Catalog, ForeignKey, quote
+from harness.dialect.sampled import sample_comment
 from harness.errors import DataError
 
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
@@ -205,14 +205,4 @@ def duckdb_schema_text(path: str | Path, sample_rows: int = 0) -> str:
 
 def _sample(source: duckdb.DuckDBPyConnection, table: FileTable, count: int) -> str:
     rows = source.execute(f"SELECT * FROM {table.in_file} LIMIT ?", [count]).fetchall()
-    lines = [f"{len(rows)} rows of {table.name}:" if rows else f"{table.name} has no rows."]
-    lines.append("\t".join(name for name, _ in table.columns))
-    lines += ["\t".join(_shown(value) for value in row) for row in rows]
-    return "/*\n" + "\n".join(line.replace("*/", "* /") for line in lines) + "\n*/"
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "NULL"
-    text = " ".join(str(value).split())
-    return text if len(text) <= 40 else text[:39] + "…"
+    return sample_comment(table.name, [name for name, _ in table.columns], rows)

@@ -14,6 +14,7 @@ from sqlglot import exp
 
 from harness.dialect.catalog import Catalog, ForeignKey, quote
 from harness.dialect.running import binder
+from harness.dialect.sampled import sample_comment
 from harness.dialect.translate import read, translate
 from harness.errors import DataError
 
@@ -182,15 +183,4 @@ def sqlite_schema_text(path: str | Path, sample_rows: int = 0) -> str:
 
 def _sample(source: sqlite3.Connection, table: str, count: int) -> str:
     cursor = source.execute(f"SELECT * FROM {quote(table)} LIMIT ?", (count,))
-    names = [column[0] for column in cursor.description]
-    rows = cursor.fetchall()
-    lines = [f"{len(rows)} rows of {table}:" if rows else f"{table} has no rows.", "\t".join(names)]
-    lines += ["\t".join(_shown(value) for value in row) for row in rows]
-    return "/*\n" + "\n".join(line.replace("*/", "* /") for line in lines) + "\n*/"
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "NULL"
-    text = " ".join(_text(value).split())
-    return text if len(text) <= 40 else text[:39] + "…"
+    return sample_comment(table, [column[0] for column in cursor.description], cursor.fetchall(), _text)

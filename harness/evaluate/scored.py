@@ -22,8 +22,10 @@ from harness.evaluate.shards import Shard, shard_facts
 from harness.evaluate.stored import stored_rows
 from harness.evaluate.totals import Totals
 from harness.machine import machine
-from harness.records import Item
+from harness.records import Item, RunKind
 from harness.store import RunFolder, digest_of, is_finished, read_run, run_id
+
+_KIND: RunKind = "predictions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ def _facts(benchmark: Benchmark, predictions: Predictions, choice: ScoreChoice, 
     return {
         "id": run_id(benchmark.name, source.stem, inputs),
         "model": source.stem,
-        "kind": "predictions",
+        "kind": _KIND,
         "name": benchmark.name,
         "benchmark": benchmark_facts(benchmark, count, digest),
         "asked": dict(benchmark.asked),

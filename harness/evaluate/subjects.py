@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from harness.config import Experiment
 from harness.errors import ModelError
 from harness.evaluate.settings import server_settings
+from harness.records import RunKind
 from harness.trainer.result import Checkpoint, find_checkpoints, find_result
 
-Kind = Literal["base", "adapter", "whole", "served"]
 MERGED = "merged"
 """Folder of the merged model inside the adapter's."""
 _OURS = ("base", "checkpoints", "final", MERGED)
@@ -24,7 +24,7 @@ class Subject:
 
     name: str
     """What people call it: `base`, `checkpoint-120`, `final`, `merged` ..."""
-    kind: Kind
+    kind: RunKind
     """`adapter`: LoRA over the experiment's base; `whole`: a model folder of its own; `served`: a server's, by name."""
     folder: Path | None = None
     training: Mapping[str, Any] = field(default_factory=dict)

@@ -21,7 +21,11 @@ RUNS = (
     Column("run", "VARCHAR", "id of the run; what compare, report and items.run call it"),
     Column("experiment", "VARCHAR", "name of the experiment, or of the benchmark where a file was scored"),
     Column("model", "VARCHAR", "base, checkpoint-120, merged ..., or the name of the predictions' file"),
-    Column("kind", "VARCHAR", "base, adapter, model, server, predictions"),
+    Column(
+        "kind",
+        "VARCHAR",
+        "what answered: base, adapter, whole (a folder), served (a server), predictions (a file)",
+    ),
     Column("benchmark", "VARCHAR", "name of the benchmark"),
     Column("split", "VARCHAR", "the split that was asked"),
     Column("benchmark_digest", "VARCHAR", "equal digests: the same questions, golds and tables"),

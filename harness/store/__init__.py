@@ -1,4 +1,4 @@
-"""Runs on disk: `run.json` and `items.parquet` a folder, written once, read back through Arrow or DuckDB.
+"""Runs on disk: `run.json` and `items.parquet` a folder, written once, read back through Arrow.
 
 `run.json` (format 1): id, model, name (of the experiment), experiment (its whole file), benchmark {name, split, n,
 digest, dialects, overlap}, digests {inputs, benchmark, prompt, model, adapter, items}, decoding, score, generator (what
@@ -17,7 +17,6 @@ from harness.store.read import (
     load_items,
     read_run,
     run_id,
-    views,
 )
 from harness.store.rows import SCHEMA, item_row
 
@@ -37,6 +36,5 @@ __all__ = [
     "load_items",
     "read_run",
     "run_id",
-    "views",
     "write_run",
 ]

@@ -1,4 +1,4 @@
-"""Finished runs read back, and laid side by side in DuckDB."""
+"""Finished runs read back."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -91,28 +90,6 @@ def find_run(name: str, folder: str | Path = RUNS) -> Run:
     raise StoreError(f"'{name}': {which} (under {folder}: {known}).")
 
 
-def views(runs: Sequence[Run]) -> duckdb.DuckDBPyConnection:
-    """Lay runs side by side in DuckDB: view `runs` (id, model, path, facts as JSON), view `items` (all, with `run`)."""
-    connection = duckdb.connect()
-    table = pa.table(
-        {
-            "id": pa.array([run.id for run in runs], pa.string()),
-            "model": pa.array([run.model for run in runs], pa.string()),
-            "path": pa.array([run.path for run in runs], pa.string()),
-            "facts": pa.array([json.dumps(run.facts, sort_keys=True) for run in runs], pa.string()),
-        }
-    )
-    connection.register("_runs", table)
-    connection.execute("CREATE TEMP VIEW runs AS SELECT id, model, path, facts::JSON AS facts FROM _runs")
-    selects = [
-        f"SELECT {_quoted(run.id)} AS run, * FROM read_parquet({_quoted(str(Path(run.path).resolve() / ITEMS_FILE))})"
-        for run in runs
-    ]
-    none = "SELECT NULL::VARCHAR AS run, NULL::VARCHAR AS id WHERE false"
-    connection.execute(f"CREATE TEMP VIEW items AS {' UNION ALL BY NAME '.join(selects) or none}")
-    return connection
-
-
 def items_parquet(runs: Sequence[Run]) -> bytes:
     """One Parquet file with every item of the runs, in the order given: columns `run` and `model`, then the items'.
 
@@ -131,7 +108,3 @@ def items_parquet(runs: Sequence[Run]) -> bytes:
     pq.write_table(pa.concat_tables(tables, promote_options="permissive"), out, compression="zstd")
     content: bytes = out.getvalue().to_pybytes()
     return content
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
