@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+import duckdb
 import pytest
 
 from harness.records import Database, Item
@@ -91,3 +92,17 @@ def test_a_gold_that_hangs_is_named():
     found = audit([slow, ITEMS[0]], ScoreSettings(workers=1, gold_seconds=0.5))
     assert found.unusable == {"gold_error": 1}
     assert found.usable == 1
+
+
+def test_a_database_that_memory_does_not_hold_is_told_with_the_setting_that_would(tmp_path):
+    path = tmp_path / "big.duckdb"
+    script = "CREATE TABLE t AS SELECT repeat('x', 1000) || i AS a FROM range(300000) r(i);"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("CREATE TABLE t (a INT)")
+    items = [
+        Item(name, "q", "", ("SELECT a FROM t",), database)
+        for name, database in (("file", Database("f", path=str(path))), ("script", Database("s", script=script)))
+    ]
+    found = audit(items, ScoreSettings(workers=1, memory_bytes=2**28, suite=False))
+    assert found.unusable == {"gold_unloadable": 2}
+    assert all("score.memory_bytes" in reason for reason in found.reasons.values()), found.reasons

@@ -64,6 +64,8 @@ def open_duckdb(path: str | Path) -> duckdb.DuckDBPyConnection:
     except duckdb.Error as error:
         reason = str(error).strip().split("\n")[0].rstrip(".")
         remedy = "close the program that has it open" if "lock" in reason.lower() else "write it with this DuckDB"
+        if isinstance(error, duckdb.OutOfMemoryException):
+            remedy = "it does not fit into memory; scoring takes what score.memory_bytes allows"
         raise DataError(f"{file} is not a readable DuckDB database ({reason}): {remedy}.") from None
     return connection
 

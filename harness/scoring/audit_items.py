@@ -72,7 +72,8 @@ def audit(
         for number, answer in enumerate(pool.run(notes.jobs(items))):
             body = dict(answer.body)
             if answer.lost:
-                body = fault_at(answer.stage, f"it ended the process that ran it ({answer.lost})") | {"findings": []}
+                words = f"it ended the process that ran it ({answer.lost})"
+                body = fault_at(answer.stage, words, answer.lost) | {"findings": []}
             notes.add(body)
             if progress is not None:
                 progress(number + 1)

@@ -322,9 +322,15 @@ def _rank(ruled: dict[str, Any]) -> int:
     return 2 if outcome.is_match else 0 if outcome.is_gold_fault else 1
 
 
-def fault_at(stage: int, words: str) -> dict[str, Any]:
-    """A verdict against the benchmark: its schema or gold could not be run."""
+def fault_at(stage: int, words: str, cause: str = "") -> dict[str, Any]:
+    """A verdict against the benchmark: its schema or gold could not be run.
+
+    `cause`: the kind of a `Failure`, or how the process was lost; where memory may be short, the remedy is named.
+    """
     loading = stage != STAGE_GOLD
+    if cause in ("memory", "crash"):
+        words += f"; if {'the database' if loading else 'it'} needs more memory, raise score.memory_bytes"
+        words += " or take a sample of its rows" if loading else ""
     return {
         "outcome": (Outcome.GOLD_UNLOADABLE if loading else Outcome.GOLD_ERROR).value,
         "reason": f"the {'schema' if loading else 'gold'} cannot be run: {words}",

@@ -46,7 +46,7 @@ class Inspector:
                 found = self._inspect(payload.database, sql)
             except Failure as failure:
                 self._desk.discard()
-                found = fault_at(self._watchdog.stage, reason_of(failure)) | {"findings": []}
+                found = fault_at(self._watchdog.stage, reason_of(failure), failure.kind) | {"findings": []}
             finally:
                 self._desk.give_back()
             if best is None or (best["outcome"] and not found["outcome"]):

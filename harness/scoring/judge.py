@@ -137,7 +137,7 @@ class Judge:
         """A statement that ran out of time or memory, or ended its database: the gold's fault, or the prediction's."""
         stage, words = self._watchdog.stage, reason_of(failure)
         if stage in (STAGE_SCHEMA, STAGE_GOLD):
-            return fault_at(stage, words)
+            return fault_at(stage, words, failure.kind)
         return {
             "outcome": outcome_of(failure).value,
             "reason": self._late() if failure.kind == "timeout" else words,

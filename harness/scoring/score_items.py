@@ -188,7 +188,7 @@ def _lost(answer: Answer) -> dict[str, Any]:
         "crash": "it ended the process that ran it, twice",
     }[answer.lost]
     if answer.stage in (STAGE_SCHEMA, STAGE_GOLD):
-        return fault_at(answer.stage, words)
+        return fault_at(answer.stage, words, answer.lost)
     outcome = Outcome.TIMEOUT if answer.lost == "timeout" else Outcome.RUNTIME_ERROR
     where = "the prediction" if answer.stage == STAGE_PREDICTION else "reading the answer's text"
     return {"outcome": outcome.value, "reason": f"{where}: {words}", "matches": dict(ALL_FALSE)}
