@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import forks
 import pytest
 import tiny_model
 from huggingface_hub import ModelCard
@@ -56,10 +57,8 @@ def _place(tmp_path_factory) -> Path:
     return folder
 
 
-def harness(place: Path, *arguments: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "-m", "harness", *arguments]
-    return subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=timeout)
+def harness(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return forks.run(arguments, cwd=place)
 
 
 def document(done: subprocess.CompletedProcess[str]) -> dict:
@@ -69,15 +68,12 @@ def document(done: subprocess.CompletedProcess[str]) -> dict:
 
 def killed_when(place: Path, seen: Callable[[], bool], *arguments: str) -> None:
     """Start a command and kill it, without a word, as soon as something is seen on disk."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "-m", "harness", *arguments]
-    running = subprocess.Popen(command, cwd=place, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    running = forks.start(arguments, cwd=place)
     end = time.monotonic() + 200
     while not seen() and running.poll() is None and time.monotonic() < end:
         time.sleep(0.02)
-    running.send_signal(signal.SIGKILL)
-    running.communicate()
-    assert running.returncode == -signal.SIGKILL, "it ended before it could be killed"
+    running.kill()
+    assert running.wait().returncode == -signal.SIGKILL, "it ended before it could be killed"
 
 
 @pytest.fixture(scope="module", name="adapter")

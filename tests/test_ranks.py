@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
+import forks
 import pytest
 import tiny_model
 
@@ -163,13 +164,7 @@ def test_two_ranks_train_one_adapter_and_go_on_where_one_was_killed(place):
     record = json.loads((adapter / "harness.json").read_text())
     assert (record["status"], record["resumed_from"]) == ("finished", 4)
     alone = ["train.batch_size=2", "train.output=by-one"]
-    done = subprocess.run(
-        [sys.executable, "-m", "harness", "train", "toy.toml", *alone],
-        cwd=place,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-    )
+    done = forks.run(["train", "toy.toml", *alone], cwd=place)
     assert done.returncode == 0, done.stderr
     other = json.loads((place / "by-one" / "harness.json").read_text())
     assert record["loss"] == pytest.approx(other["loss"], rel=1e-3)
