@@ -285,6 +285,13 @@ def test_a_near_miss_that_the_shipped_rows_may_forgive_is_told_apart(gold, near_
     assert suite.violations == 0
 
 
+@pytest.mark.parametrize(("bound", "next_one"), [("2014", "2013"), ("2.04", "2.03"), ("2020-03-01", "2020-02-29")])
+def test_numbers_and_days_that_are_kept_as_text_are_told_from_the_next_one(bound, next_one):
+    gold, near_miss = (f"SELECT name FROM event WHERE held >= '{text}'" for text in (bound, next_one))
+    suite = suite_of(gold, "CREATE TABLE event (name VARCHAR, held VARCHAR)", candidates=30, patience=12)
+    assert answers(suite, gold) != answers(suite, near_miss)
+
+
 def test_a_suite_counts_what_it_kills_and_names_what_it_does_not():
     suite = suite_of("SELECT name FROM singer WHERE age > 30")
     assert suite.killed == suite.killable == suite.neighbours - len(suite.survivors) > 5

@@ -44,6 +44,8 @@ class SuiteItem:
     prelude: tuple[str, ...]
     twins: int = 1
     """Items of the benchmark that share this gold."""
+    place: str = ""
+    """The database's name, or its script."""
 
 
 def items(name: str, limit: int = 0, stride: int = 1) -> Iterator[SuiteItem]:
@@ -101,7 +103,7 @@ def _item(name: str, place: str, sql: str) -> SuiteItem | None:
         run_translated(sql, dialects, catalog, binder(connection), run)
     if not tried:
         return None
-    return SuiteItem(f"{place[:30]}|{sql[:60]}", tried[-1], schema, connection, settings_of(dialects))
+    return SuiteItem(f"{place[:30]}|{sql[:60]}", tried[-1], schema, connection, settings_of(dialects), place=place)
 
 
 @cache

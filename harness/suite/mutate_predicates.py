@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterator
 
 from sqlglot import exp
 
 from harness.suite.scene import Edit, Scene
+from harness.suite.steps import stepped_days, stepped_numbers
 
 _NEAR: dict[type[exp.Expr], tuple[type[exp.Expr], ...]] = {
     exp.EQ: (exp.NEQ, exp.GTE),
@@ -38,7 +38,7 @@ def constant_value(tree: exp.Expr, scene: Scene) -> Iterator[Edit]:
             continue
         if node.find_ancestor(exp.Where, exp.Having, exp.Join, exp.Case, exp.Update, exp.Values, exp.Tuple) is None:
             continue
-        for text in _other_numbers(node) if not node.is_string else _other_texts(node, scene):
+        for text in stepped_numbers(str(node.this)) if not node.is_string else _other_texts(node, scene):
             yield node, exp.Literal(this=text, is_string=node.is_string)
 
 
@@ -109,7 +109,7 @@ def like_pattern(tree: exp.Expr, scene: Scene) -> Iterator[Edit]:
 
 
 def between_bound(tree: exp.Expr, scene: Scene) -> Iterator[Edit]:
-    """BETWEEN without its lower bound, and without its upper one."""
+    """BETWEEN that excludes its lower bound, and one that excludes its upper one."""
     for node in tree.find_all(exp.Between):
         low, high = node.args["low"], node.args["high"]
         for first, second in ((exp.GT, exp.LTE), (exp.GTE, exp.LT)):
@@ -145,41 +145,15 @@ def _is_count_of_rows(node: exp.Expr) -> bool:
     return isinstance(node.parent, exp.Limit | exp.Offset | exp.Fetch | exp.Ordered | exp.Group)
 
 
-def _other_numbers(node: exp.Literal) -> list[str]:
-    text = str(node.this)
-    try:
-        return [str(int(text) + 1), str(int(text) - 1)] if int(text) > 0 else [str(int(text) + 1)]
-    except ValueError:
-        pass
-    digits = len(text.partition(".")[2])
-    try:
-        step = 10.0**-digits
-        return [f"{float(text) + step:.{digits}f}", f"{float(text) - step:.{digits}f}"]
-    except ValueError:
-        return []
-
-
 def _other_texts(node: exp.Literal, scene: Scene) -> list[str]:
     text = str(node.this)
-    day = _day(text)
-    if day is not None:
-        step = datetime.timedelta(days=1)
-        tail = text[10:]
-        return [(day + step).isoformat() + tail, (day - step).isoformat() + tail]
-    number = _other_numbers(exp.Literal(this=text, is_string=True))
-    if number:
-        return number
+    stepped = stepped_days(text) or stepped_numbers(text)
+    if stepped:
+        return stepped
     column = next((c for c in (node.parent or node).find_all(exp.Column)), None)
     cell = scene.scopes.cell(column) if column is not None else None
     shipped = [str(v) for v in scene.shipped_values(cell) if isinstance(v, str) and v != text]
     return [*shipped[:1], f"{text}x"]
-
-
-def _day(text: str) -> datetime.date | None:
-    try:
-        return datetime.date.fromisoformat(text[:10]) if len(text) >= 10 else None
-    except ValueError:
-        return None
 
 
 def _other_patterns(pattern: str) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from harness.suite.conditions import Condition, Constant
 from harness.suite.schema import Column, type_family
+from harness.suite.steps import stepped_days, stepped_numbers
 
 WORDS = ("alpha", "Beta", "gamma", "Delta", "epsilon", "Zeta", "eta", "Theta", "iota", "Kappa")
 DATES = ("2020-01-15", "2019-12-31", "2021-06-30", "2020-02-29", "2022-11-05", "2018-03-01")
@@ -215,7 +216,7 @@ def _near_numeral(value: Constant) -> list[Constant]:
 
 def _near_text(value: Constant) -> list[Constant]:
     text = str(value)
-    return [text, f"{text}x", text.swapcase(), text[:-1]]
+    return [text, f"{text}x", text.swapcase(), text[:-1], *(stepped_days(text) or stepped_numbers(text))]
 
 
 def _near_date(value: Constant) -> list[Constant]:
