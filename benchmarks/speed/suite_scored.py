@@ -2,9 +2,9 @@
 
 The other measurements ask suites by their own code. Here neighbours and rewrites of golds are handed in as predictions
 and scored as anybody's are: shipped rows, confined workers, exact match, kept witnesses, the ones made for the
-prediction. A neighbour that a kept witness tells from the gold should not match, a rewrite should; a neighbour that none
-tells may yet fall to the shipped rows, or to a witness made for it. The last line of standard output is one JSON
-document.
+prediction. A neighbour that a kept witness tells from the gold should not match, and a rewrite should. A neighbour that
+none tells may yet fall to the shipped rows, or to a witness made for it.
+The last line of standard output is one JSON document.
 """
 
 from __future__ import annotations
