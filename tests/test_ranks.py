@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -62,21 +61,26 @@ def _place(tmp_path_factory) -> Path:
     return folder
 
 
-def launch(place: Path, *arguments: str) -> subprocess.Popen[str]:
-    """Two processes on CPU, with gloo between them."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "ACCELERATE_USE_CPU": "true"}
+def launch(place: Path, *arguments: str) -> forks.Running:
+    """Two processes on CPU, with gloo between them: `accelerate launch ... -m harness ARGUMENTS`."""
     how = ["--multi_gpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no"]
     how += ["--dynamo_backend", "no", "--main_process_port", "0"]
-    command = [sys.executable, "-m", "accelerate.commands.launch", *how, "-m", "harness", *arguments]
-    return subprocess.Popen(
-        command, cwd=place, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    environment = {"HF_HUB_OFFLINE": "1", "ACCELERATE_USE_CPU": "true", "PYTHON_EXEC": str(stand_in(place))}
+    return forks.start([*how, "-m", "harness", *arguments], place, environment, module="accelerate.commands.launch")
 
 
-def ended(running: subprocess.Popen[str]) -> dict:
-    out, err = running.communicate(timeout=240)
-    assert running.returncode == 0, err[-4000:]
-    return json.loads(out.splitlines()[-1])
+def stand_in(place: Path) -> Path:
+    """A program that torchrun takes for Python: its ranks then need not import everything again."""
+    script = place / "python"
+    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "{forks.__file__}" "$@"\n')
+    script.chmod(0o755)
+    return script
+
+
+def ended(running: forks.Running) -> dict:
+    done = running.wait()
+    assert done.returncode == 0, done.stderr[-4000:]
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def children(pid: int) -> list[int]:
@@ -87,7 +91,7 @@ def children(pid: int) -> list[int]:
     return found
 
 
-def ranks_of(running: subprocess.Popen[str]) -> dict[int, int]:
+def ranks_of(running: forks.Running) -> dict[int, int]:
     """Rank -> process id."""
     found: dict[int, int] = {}
     for pid in children(running.pid):
@@ -101,14 +105,13 @@ def ranks_of(running: subprocess.Popen[str]) -> dict[int, int]:
     return found
 
 
-def kill_when(running: subprocess.Popen[str], seen: Callable[[], bool], rank: int) -> None:
+def kill_when(running: forks.Running, seen: Callable[[], bool], rank: int) -> None:
     """Kill one rank as soon as something is seen on disk; the launcher must then end all, and not in peace."""
     end = time.monotonic() + 200
     while not seen() and running.poll() is None and time.monotonic() < end:
         time.sleep(0.01)
     os.kill(ranks_of(running)[rank], signal.SIGKILL)
-    running.communicate(timeout=200)
-    assert running.returncode != 0
+    assert running.wait(200).returncode != 0
 
 
 @contextmanager
