@@ -152,6 +152,8 @@ class Verdict:
     """The gold's answer, likewise."""
     witness_case: str = ""
     """JSON `{"witness", "inserts", "gold", "answer"}` of the witness that exposes a lucky match."""
+    remembered: bool = field(default=False, compare=False)
+    """Given in an earlier run to the same prediction, by the same judges: nothing ran or was timed here."""
 
     @property
     def execution_match(self) -> bool | None:

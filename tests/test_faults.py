@@ -56,7 +56,7 @@ def _place(tmp_path_factory) -> Path:
 def scored(place: Path, out: Path | None, cache: str = "") -> Scored:
     benchmark = benchmarks.load(str(place / "bench.jsonl"))
     predictions = read_predictions(place / "p.jsonl", (item.id for item in benchmark.stream()))
-    choice = ScoreChoice(workers=1, suite=False, cache_dir=cache)
+    choice = ScoreChoice(workers=1, suite=False, cache_dir=cache, reuse_verdicts=False)
     return score_predictions(benchmark, predictions, choice, source=place / "p.jsonl", out=out)
 
 
@@ -208,7 +208,7 @@ def test_a_damaged_gold_answer_is_told_made_again_and_changes_no_verdict(place, 
     cache = tmp_path / "cache"
     scored(place, tmp_path / "one", str(cache))
     with sqlite3.connect(cache / "golds.sqlite") as file:
-        assert file.execute("UPDATE gold SET data = zeroblob(length(data))").rowcount == COUNT
+        assert file.execute("UPDATE entry SET data = zeroblob(length(data))").rowcount == COUNT
     scored(place, tmp_path / "two", str(cache))
     assert "was not what had been written; it is made again" in caplog.text
     (cache / "golds.sqlite").write_bytes(b"no database " * 100)

@@ -15,9 +15,11 @@ from harness.records import RULES, Database, Generation, Item, Outcome
 from harness.sandbox.engine import Failure
 from harness.sandbox.pool import Pool
 from harness.scoring import ScoreSettings, score, score_with
-from harness.scoring.cache import GoldCache, gold_key
+from harness.scoring.cache import ContentCache, gold_key, verdict_key
 from harness.scoring.judge import _pack, unpack_golds
 from harness.scoring.outcomes import outcome_of
+from harness.scoring.question import Question
+from harness.suite.record import Trial
 
 SETTINGS = ScoreSettings(floor_seconds=1.0, workers=2, suite=False)
 PEOPLE = (
@@ -243,25 +245,84 @@ def test_verdicts_come_in_the_order_of_the_items_and_twins_are_judged_once(pool)
 
 def test_a_second_checkpoint_finds_the_golds_and_gets_the_same_verdicts(tmp_path):
     items, given = many(60)
-    settings = replace(SETTINGS, cache_dir=str(tmp_path))
+    settings = replace(SETTINGS, cache_dir=str(tmp_path), reuse_verdicts=False)
     fresh, warm = facts(score(items, given, settings)), facts(score(items, given, settings))
     assert fresh == warm
-    cache = GoldCache(str(tmp_path))
+    cache = ContentCache(str(tmp_path))
     assert all(cache.get(gold_key(i.database, i.golds[0], settings)) for i in items)
     cache.close()
 
 
 def test_a_damaged_entry_is_made_again(tmp_path):
     items, given = many(20)
-    settings = replace(SETTINGS, cache_dir=str(tmp_path))
+    settings = replace(SETTINGS, cache_dir=str(tmp_path), reuse_verdicts=False)
     fresh = facts(score(items, given, settings))
     with sqlite3.connect(tmp_path / "golds.sqlite") as base:
-        base.execute("UPDATE gold SET data = zeroblob(length(data))")
-    cache = GoldCache(str(tmp_path))
+        base.execute("UPDATE entry SET data = zeroblob(length(data))")
+    cache = ContentCache(str(tmp_path))
     assert cache.get(gold_key(items[0].database, items[0].golds[0], settings)) is None
     assert cache.damaged == 1
     cache.close()
     assert facts(score(items, given, settings)) == fresh
+
+
+def test_a_prediction_judged_in_an_earlier_run_is_not_judged_again_and_its_verdict_is_the_same(tmp_path):
+    items, given = many(40)
+    changed = {
+        name: f"SELECT * FROM ({sql}) AS t" if n % 4 == 0 else sql for n, (name, sql) in enumerate(given.items())
+    }
+    settings = replace(SETTINGS, cache_dir=str(tmp_path))
+    list(score(items, given, settings))
+    known, alone = list(score(items, changed, settings)), list(score(items, changed, SETTINGS))
+    assert [v.remembered for v in known] == [n % 4 != 0 for n in range(40)]
+    assert all(v.execute_seconds == 0.0 for v in known if v.remembered), "what did not run has no seconds"
+    assert [replace(v, execute_seconds=0.0) for v in known] == [replace(v, execute_seconds=0.0) for v in alone]
+    judged = score(items, changed, replace(settings, reuse_verdicts=False))
+    assert not any(v.remembered for v in judged)
+
+
+def test_a_run_whose_verdicts_are_all_known_starts_no_worker(tmp_path, monkeypatch):
+    items, given = many(30)
+    settings = replace(SETTINGS, cache_dir=str(tmp_path))
+    fresh = facts(score(items, given, settings))
+    monkeypatch.setattr("harness.sandbox.pool.WorkerProcess", None)
+    assert facts(score(items, given, settings)) == fresh
+
+
+def test_a_verdict_that_another_hour_could_change_is_not_kept(tmp_path):
+    settings = replace(SETTINGS, cache_dir=str(tmp_path), floor_seconds=0.3, gold_factor=1.0)
+    slow = "SELECT count(*) FROM range(100000) a, range(100000) b, range(1000) c"
+    one = [item("slow", "SELECT 1", PEOPLE)]
+    for _ in range(2):
+        (verdict,) = score(one, {"slow": slow}, settings)
+        assert (verdict.outcome, verdict.remembered) == (Outcome.TIMEOUT, False)
+
+
+def test_a_verdict_is_found_only_under_the_same_tables_golds_answer_and_settings():
+    asked = Question(database(PEOPLE), (NAMES,), ("key",), (None,), NAMES, is_sql=True)
+    base = verdict_key(asked, SETTINGS)
+    assert base == verdict_key(replace(asked, known=(b"x",)), replace(SETTINGS, workers=9, cache_dir="c"))
+    others = [
+        verdict_key(replace(asked, keys=("other",)), SETTINGS),
+        verdict_key(replace(asked, text=NAMES + " "), SETTINGS),
+        verdict_key(replace(asked, is_sql=False), SETTINGS),
+        verdict_key(replace(asked, finished=False), SETTINGS),
+        verdict_key(replace(asked, suites=(Trial("CREATE TABLE t (a INT)", ("INSERT INTO t VALUES (1)",)),)), SETTINGS),
+        verdict_key(asked, replace(SETTINGS, tolerance=0.1)),
+        verdict_key(asked, replace(SETTINGS, floor_seconds=9.0)),
+    ]
+    assert len({base, *others}) == 8
+
+
+def test_a_damaged_verdict_is_given_again(tmp_path):
+    items, given = many(10)
+    settings = replace(SETTINGS, cache_dir=str(tmp_path))
+    fresh = facts(score(items, given, settings))
+    with sqlite3.connect(tmp_path / "verdicts.sqlite") as base:
+        base.execute("UPDATE entry SET data = zeroblob(length(data))")
+    again = list(score(items, given, settings))
+    assert not any(v.remembered for v in again)
+    assert facts(again) == fresh
 
 
 def test_a_cache_that_is_no_database_is_put_aside(tmp_path):

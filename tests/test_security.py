@@ -119,17 +119,17 @@ def test_a_pickle_in_the_gold_cache_runs_nothing_and_changes_no_verdict(bench, t
     def scored(out: str) -> list[dict]:
         benchmark = benchmarks.load(str(bench))
         predictions = read_predictions(tmp_path / "p.jsonl", (item.id for item in benchmark.stream()))
-        choice = ScoreChoice(workers=1, suite=False, cache_dir=str(tmp_path / "cache"))
+        choice = ScoreChoice(workers=1, suite=False, cache_dir=str(tmp_path / "cache"), reuse_verdicts=False)
         score_predictions(benchmark, predictions, choice, source=tmp_path / "p.jsonl", out=tmp_path / out)
         return [{**row, "execute_seconds": 0.0} for row in load_items(read_run(tmp_path / out)).to_pylist()]
 
     honest = scored("one")
     poison = b"\0" + pickle.dumps(Exploit(str(marker)))
     with sqlite3.connect(tmp_path / "cache" / "golds.sqlite") as file:
-        keys = [row[0] for row in file.execute("SELECT key FROM gold")]
-        file.executemany("UPDATE gold SET data = ?, digest = ?", [(poison, _digest(key, poison)) for key in keys[:1]])
+        keys = [row[0] for row in file.execute("SELECT key FROM entry")]
+        file.executemany("UPDATE entry SET data = ?, digest = ?", [(poison, _digest(key, poison)) for key in keys[:1]])
         for key in keys:
-            file.execute("UPDATE gold SET data = ?, digest = ? WHERE key = ?", (poison, _digest(key, poison), key))
+            file.execute("UPDATE entry SET data = ?, digest = ? WHERE key = ?", (poison, _digest(key, poison), key))
     assert len(keys) == 3
     assert scored("two") == honest
     assert not marker.exists()

@@ -78,6 +78,7 @@ def _document(scored: Scored) -> dict[str, Any]:
         "missing": scored.missing,
         "seconds": round(scored.seconds, 3),
         "items_per_second": round(totals["n"] / scored.seconds, 1) if scored.seconds > 0 else None,
+        "remembered": scored.remembered,
         "out": None if scored.out is None else str(scored.out),
     }
 
@@ -97,7 +98,8 @@ def _print(name: str, scored: Scored) -> None:
         table.add_row(label, share)
     console().print(table)
     say(outcomes(totals))
-    say(f"{units.rate(totals['n'] / scored.seconds, 'items/s')} in {units.duration(scored.seconds)}")
+    known = f", {scored.remembered:,} judged in earlier runs" if scored.remembered else ""
+    say(f"{units.rate(totals['n'] / scored.seconds, 'items/s')} in {units.duration(scored.seconds)}{known}")
     if scored.out is not None:
         say(f"stored in {scored.out}")
 

@@ -246,7 +246,9 @@ class ScoreChoice(Section):
     suite_seed: int = 0
     """Seed of the witness databases."""
     cache_dir: str = ".cache/harness"
-    """Folder of gold answers and witness databases, kept by content digest; empty: none."""
+    """Folder of gold answers, verdicts and witness databases, kept by content digest; empty: none."""
+    reuse_verdicts: bool = True
+    """Take a verdict that the same prediction on the same item got in an earlier run, by the same judges."""
 
 
 class EvalChoice(Section):

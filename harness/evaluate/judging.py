@@ -31,9 +31,9 @@ def score_settings(choice: ScoreChoice, benchmark: Benchmark) -> ScoreSettings:
 
 
 def score_facts(choice: ScoreChoice, benchmark: Benchmark) -> dict[str, Any]:
-    """The settings a verdict may depend on, as `run.json` keeps them: workers and cache left out."""
+    """The settings a verdict may depend on, as `run.json` keeps them: workers and caches left out."""
     facts = choice.model_dump()
-    for name in ("workers", "cache_dir"):
+    for name in ("workers", "cache_dir", "reuse_verdicts"):
         facts.pop(name)
     if not choice.suite:
         facts = {key: value for key, value in facts.items() if not key.startswith("suite_")}

@@ -40,6 +40,8 @@ class Scored:
     out: Path | None
     reused: bool = False
     """True where the shard was there already."""
+    remembered: int = 0
+    """Verdicts that an earlier run had given to the same prediction: they took no time here."""
 
 
 def score_predictions(
@@ -88,9 +90,9 @@ def score_predictions(
         seconds = time.perf_counter() - start
         counted = {**totals.facts(), "missing": missing}
         if folder is not None:
-            timings = {"started": started, "phases": {"score": seconds}, "speed": None}
+            timings = {"started": started, "phases": {"score": seconds}, "speed": None, "remembered": totals.remembered}
             folder.finish({**facts, "totals": counted, "timings": timings})
-    return Scored(counted, missing, seconds, out)
+    return Scored(counted, missing, seconds, out, remembered=totals.remembered)
 
 
 def _drain(rows: Iterable[Any]) -> None:

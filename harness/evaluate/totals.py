@@ -27,6 +27,8 @@ class Totals:
         self._told: Counter[str] = Counter()
         self._tokens: Counter[str] = Counter()
         self._execute_seconds = 0.0
+        self.remembered = 0
+        """Verdicts taken from an earlier run: a fact of this run's time, not of its answers."""
 
     def add(self, verdict: Verdict, generation: Generation) -> None:
         """Count one item."""
@@ -37,6 +39,7 @@ class Totals:
         self._tokens["prompt_tokens"] += generation.prompt_tokens
         self._tokens["output_tokens"] += generation.output_tokens
         self._execute_seconds += verdict.execute_seconds
+        self.remembered += verdict.remembered
         if verdict.execution_match is None:
             return
         self.scored += 1

@@ -41,6 +41,8 @@ class Job:
     """Picklable; what the task's `answer` gets."""
     affinity: Hashable = None
     """Jobs that share it share a worker where that costs no waiting (a database that is materialised once)."""
+    answer: Answer | None = None
+    """What is known already: the job keeps its place among the others, and no worker is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,9 @@ class Pool:
             self._forget()
 
     def _accept(self, number: int, job: Job) -> None:
-        self._slots[number] = _Slot(job)
+        self._slots[number] = _Slot(job, job.answer)
+        if job.answer is not None:
+            return
         self._queues.setdefault(job.affinity, deque()).append(number)
 
     def _forget(self) -> None:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from harness.scoring.audit_items import FINDINGS, Audit, audit
     from harness.scoring.audit_strength import SuiteAudit, audit_suites
-    from harness.scoring.score_items import score, score_with, verdict_of
+    from harness.scoring.score_items import score, score_with
     from harness.scoring.settings import ScoreSettings
+    from harness.scoring.verdicts import verdict_of
 
 __all__ = [
     "FINDINGS",
@@ -38,7 +39,7 @@ _HOMES = {
     "audit_suites": "audit_strength",
     "score": "score_items",
     "score_with": "score_items",
-    "verdict_of": "score_items",
+    "verdict_of": "verdicts",
     "ScoreSettings": "settings",
 }
 

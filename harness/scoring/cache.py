@@ -1,4 +1,4 @@
-"""Gold answers on disk, by the digest of everything they depend on; one SQLite file, shared by all benchmarks.
+"""Gold answers and verdicts on disk, by the digest of all they depend on; one SQLite file each, for all benchmarks.
 
 An entry is kept with the digest of its bytes: one that was damaged is told by it, dropped, and made again. A file
 that is no longer a database is put aside the same way. Losing the cache costs time, never a verdict.
@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import sqlite3
+from dataclasses import asdict
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +18,9 @@ from pathlib import Path
 import duckdb
 
 from harness.records import Database
+from harness.scoring.question import Question
 from harness.scoring.settings import ScoreSettings
+from harness.suite.record import code_digest as suite_digest
 
 _LOG = logging.getLogger(__name__)
 _COMMIT_EVERY = 500
@@ -48,17 +51,32 @@ def gold_key(database: Database, sql: str, settings: ScoreSettings) -> str:
     return digest.hexdigest()[:40]
 
 
-class GoldCache:
-    """Packed golds by key; without a folder it keeps nothing."""
+@lru_cache(maxsize=16)
+def _judged_by(settings: ScoreSettings) -> bytes:
+    changes_nothing = ("workers", "cache_dir", "reuse_verdicts")
+    facts = {name: value for name, value in asdict(settings).items() if name not in changes_nothing}
+    return (code_digest() + suite_digest() + json.dumps(facts, sort_keys=True)).encode()
 
-    def __init__(self, folder: str) -> None:
+
+def verdict_key(asked: Question, settings: ScoreSettings) -> str:
+    """The cache key (hex) of a verdict: of tables and golds (by their keys), answer, witnesses and every setting."""
+    digest = hashlib.sha256(_judged_by(settings))
+    facts = (asked.keys, asked.text, asked.is_sql, asked.finished, asked.suites)
+    digest.update(repr(facts).encode(errors="surrogatepass"))
+    return digest.hexdigest()[:40]
+
+
+class ContentCache:
+    """Bytes by the digest of what they were made from; without a folder it keeps nothing."""
+
+    def __init__(self, folder: str, name: str = "golds") -> None:
         self.damaged = 0
         """Entries that were dropped for not being what was written."""
         self.hits = self.misses = 0
         self._waiting: dict[str, bytes] = {}
         self._connection: sqlite3.Connection | None = None
         if folder:
-            self._path = Path(folder) / "golds.sqlite"
+            self._path = Path(folder) / f"{name}.sqlite"
             self._connection = self._open()
 
     def _open(self) -> sqlite3.Connection | None:
@@ -80,12 +98,12 @@ class GoldCache:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(
-            "CREATE TABLE IF NOT EXISTS gold (key TEXT PRIMARY KEY, digest BLOB, data BLOB) WITHOUT ROWID"
+            "CREATE TABLE IF NOT EXISTS entry (key TEXT PRIMARY KEY, digest BLOB, data BLOB) WITHOUT ROWID"
         )
         return connection
 
     def get(self, key: str) -> bytes | None:
-        """The packed gold of a key; None where there is none, or none that can be trusted."""
+        """The bytes of a key; None where there is none, or none that can be trusted."""
         found = self._waiting.get(key)
         if found is None and self._connection is not None:
             found = self._read(key)
@@ -96,16 +114,16 @@ class GoldCache:
     def _read(self, key: str) -> bytes | None:
         assert self._connection is not None
         try:
-            row = self._connection.execute("SELECT digest, data FROM gold WHERE key = ?", (key,)).fetchone()
+            row = self._connection.execute("SELECT digest, data FROM entry WHERE key = ?", (key,)).fetchone()
             if row is None:
                 return None
             if _digest(key, row[1]) == row[0]:
                 return bytes(row[1])
-            self._tell(f"a stored gold answer in {self._path} was not what had been written")
-            self._connection.execute("DELETE FROM gold WHERE key = ?", (key,))
+            self._tell(f"an entry of {self._path} was not what had been written")
+            self._connection.execute("DELETE FROM entry WHERE key = ?", (key,))
             self._connection.commit()
         except (sqlite3.Error, TypeError) as error:
-            self._tell(f"a stored gold answer in {self._path} cannot be read ({error})")
+            self._tell(f"an entry of {self._path} cannot be read ({error})")
         return None
 
     def _tell(self, words: str) -> None:
@@ -115,7 +133,7 @@ class GoldCache:
             _LOG.warning("harness: %s; it is made again.", words)
 
     def put(self, key: str, data: bytes) -> None:
-        """Keep a packed gold; written in batches."""
+        """Keep bytes; written in batches."""
         if self._connection is None:
             return
         self._waiting[key] = data
@@ -128,7 +146,7 @@ class GoldCache:
             return
         rows = [(key, _digest(key, data), data) for key, data in self._waiting.items()]
         try:
-            self._connection.executemany("INSERT OR REPLACE INTO gold VALUES (?, ?, ?)", rows)
+            self._connection.executemany("INSERT OR REPLACE INTO entry VALUES (?, ?, ?)", rows)
             self._connection.commit()
         except sqlite3.Error:
             self._connection.rollback()

@@ -27,33 +27,12 @@ from harness.sandbox.space import FileSpace, ScriptSpace, Space
 from harness.scoring.gold import Gold, ask_gold, run_reading, run_writing
 from harness.scoring.grades import Grades
 from harness.scoring.outcomes import outcome_of, reason_of
+from harness.scoring.question import STAGE_GOLD, STAGE_PREDICTION, STAGE_SCHEMA, Question
 from harness.scoring.settings import ScoreSettings
 from harness.sqltext import Kind, form_of, normal_text, split_statements, statement_kind
-from harness.suite.record import Trial
 
-STAGE_SCHEMA, STAGE_GOLD, STAGE_PREDICTION, STAGE_SUITE = 1, 2, 3, 4
 ALL_FALSE = dict.fromkeys(RULES, False)
 _MAX_PACKED = 8 * 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What a worker is asked."""
-
-    database: Database
-    golds: tuple[str, ...]
-    keys: tuple[str, ...]
-    """Cache key of each gold."""
-    known: tuple[bytes | None, ...]
-    """The packed answer of each gold, where the cache has it."""
-    text: str
-    """The completion, or the SQL itself."""
-    is_sql: bool = False
-    finished: bool = True
-    suites: tuple[Trial | None, ...] = ()
-    """The witnesses of each gold, None where it has none; empty: no suite is asked for."""
-    suite_always: bool = False
-    """Ask the suite even where the prediction is the gold's own text (for measuring the suite itself)."""
 
 
 @dataclass(slots=True)

@@ -12,10 +12,11 @@ from harness.sandbox.engine import PLACES, Failure
 from harness.sandbox.space import FileSpace, ScriptSpace
 from harness.sandbox.watchdog import Watchdog
 from harness.sandbox.worker import Reply
-from harness.scoring.case import STAGE_GOLD, STAGE_SCHEMA, fault_at
+from harness.scoring.case import fault_at
 from harness.scoring.desk import Desk
 from harness.scoring.gold import CLOCK_WORDS, VOLATILE, Gold, ask_gold
 from harness.scoring.outcomes import reason_of
+from harness.scoring.question import STAGE_GOLD, STAGE_SCHEMA
 from harness.scoring.settings import ScoreSettings
 
 _OTHER_THREADS = 4

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import json
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from harness.records import RULES, Generation, Item, Outcome, Verdict
+from harness.records import Generation, Item, Verdict
 from harness.sandbox.pool import WINDOW, Answer, Job, Pool, bounded_workers
-from harness.scoring.cache import GoldCache, gold_key
-from harness.scoring.case import ALL_FALSE, STAGE_GOLD, STAGE_PREDICTION, STAGE_SCHEMA, STAGE_SUITE, Question, fault_at
+from harness.scoring.cache import ContentCache, gold_key, verdict_key
 from harness.scoring.judge import unpack_golds
+from harness.scoring.question import Question
 from harness.scoring.settings import ScoreSettings
 from harness.scoring.suites import is_discriminating, with_suites
+from harness.scoring.verdicts import verdict_of
 from harness.suite.others import Golds
 from harness.suite.record import Suite
 
@@ -67,22 +69,23 @@ def score_with(
                 yield verdict
         yield from desk.verdicts(None)
     finally:
-        desk.cache.close()
+        desk.close()
 
 
 class _Front:
-    """The parent's side: what was asked for which item, the cache, and answers that serve twice."""
+    """The parent's side: what was asked for which item, the caches, and answers that serve twice."""
 
     def __init__(
         self, predictions: Mapping[str, Generation | str], settings: ScoreSettings, golds: Golds | None = None
     ) -> None:
-        self.cache = GoldCache(settings.cache_dir)
+        self._kept_golds = ContentCache(settings.cache_dir)
+        self._kept_verdicts = ContentCache(settings.cache_dir if settings.reuse_verdicts else "", "verdicts")
         self._predictions, self._settings, self._golds = predictions, settings, golds
         self._order: OrderedDict[int, tuple[str, Any, bool | None]] = OrderedDict()
         self._answers: OrderedDict[Any, Answer] = OrderedDict()
         self._asked: dict[Any, int] = {}
         self._taken = 0
-        self._sent: list[Any] = []
+        self._sent: deque[tuple[Any, str]] = deque()
 
     def jobs(self, items: Iterable[Item]) -> Iterator[Job]:
         """One job an item, unless the same question was asked a moment ago."""
@@ -95,8 +98,35 @@ class _Front:
             if twin in self._answers or twin in self._asked:
                 continue
             self._asked[twin] = number
-            self._sent.append(twin)
-            yield Job(question, item.database.key if item.database.path else None)
+            key = verdict_key(question, self._settings) if self._settings.reuse_verdicts else ""
+            known = self._remembered(key)
+            self._sent.append((twin, "" if known else key))
+            if known is None:
+                golds = tuple(self._kept_golds.get(gold) for gold in question.keys)
+                question = replace(question, known=golds)
+            yield Job(question, item.database.key if item.database.path else None, known)
+
+    def _remembered(self, key: str) -> Answer | None:
+        """The verdict that the same question got in another run."""
+        data = self._kept_verdicts.get(key) if key else None
+        if data is None:
+            return None
+        try:
+            body = json.loads(data)
+            return Answer(body) if "outcome" in body else None
+        except (ValueError, TypeError):
+            return None
+
+    def _remember(self, key: str, answer: Answer) -> None:
+        """Keep a verdict, unless it may have been this machine's hour rather than the answer that decided it."""
+        if key and not (answer.lost or answer.retried or answer.body.get("doubt")):
+            body = {**answer.body, "execute_seconds": 0.0, "remembered": True}
+            self._kept_verdicts.put(key, json.dumps(body).encode())
+
+    def close(self) -> None:
+        """Write what the caches still hold back."""
+        self._kept_golds.close()
+        self._kept_verdicts.close()
 
     def _question(self, item: Item, suites: tuple[Suite, ...]) -> Question:
         given = self._predictions.get(item.id, "")
@@ -106,7 +136,7 @@ class _Front:
             database=item.database,
             golds=item.golds,
             keys=keys,
-            known=tuple(self.cache.get(key) for key in keys),
+            known=(None,) * len(keys),
             text=given if isinstance(given, str) else given.completion,
             is_sql=is_sql,
             finished=True if isinstance(given, str) else given.finished,
@@ -116,12 +146,13 @@ class _Front:
     def verdicts(self, answer: Answer | None) -> Iterator[Verdict]:
         """The verdicts that can be given now, after one more answer (None: there are no more)."""
         if answer is not None:
-            twin = self._sent.pop(0)
+            twin, verdict_name = self._sent.popleft()
             del self._asked[twin]
             self._answers[twin] = answer
+            self._remember(verdict_name, answer)
             if answer.blob:
                 for key, data in unpack_golds(answer.blob).items():
-                    self.cache.put(key, data)
+                    self._kept_golds.put(key, data)
         while self._order:
             number, (item_id, twin, discriminating) = next(iter(self._order.items()))
             if twin not in self._answers:
@@ -136,59 +167,3 @@ class _Front:
             if oldest in waiting:
                 break
             del self._answers[oldest]
-
-
-def verdict_of(item_id: str, answer: Answer) -> Verdict:
-    """A worker's document as the record that is stored."""
-    body = dict(answer.body)
-    if answer.lost:
-        body |= _lost(answer)
-    outcome = Outcome(body["outcome"])
-    if body.get("truncated") and not outcome.is_gold_fault:
-        body |= {
-            "outcome": Outcome.TRUNCATED,
-            "reason": "the answer was cut at max_new_tokens within its SQL",
-            "matches": dict.fromkeys(RULES, False),
-            # wrong on the suite too, where there is one: its share is over the same items as the headline
-            "suite_match": None if body.get("suite_match") is None else False,
-            "suite_witness": None,
-            "witness_case": "",
-            **dict.fromkeys(("answer_digest", "table", "gold_table"), ""),
-        }
-    return Verdict(
-        id=item_id,
-        outcome=Outcome(body["outcome"]),
-        reason=body["reason"],
-        sql=body.get("sql", ""),
-        matches=body["matches"],
-        suite_match=body.get("suite_match"),
-        suite_witness=body.get("suite_witness"),
-        witness_case=body.get("witness_case", ""),
-        string_match=body.get("string_match", False),
-        exact_match=body.get("exact_match", False),
-        structural_match=body.get("structural_match", False),
-        gold_index=body.get("gold_index", 0),
-        gold_road=body.get("gold_road", ""),
-        road=body.get("road", ""),
-        gold_rows=body.get("gold_rows"),
-        rows=body.get("rows"),
-        execute_seconds=body.get("execute_seconds", 0.0),
-        answer_digest=body.get("answer_digest", ""),
-        table=body.get("table", ""),
-        gold_table=body.get("gold_table", ""),
-    )
-
-
-def _lost(answer: Answer) -> dict[str, Any]:
-    """The verdict on a job that ended two workers."""
-    if answer.stage == STAGE_SUITE and "outcome" in answer.body:
-        return {"suite_match": None}
-    words = {
-        "timeout": "it did not end within its time and could not be interrupted",
-        "crash": "it ended the process that ran it, twice",
-    }[answer.lost]
-    if answer.stage in (STAGE_SCHEMA, STAGE_GOLD):
-        return fault_at(answer.stage, words, answer.lost)
-    outcome = Outcome.TIMEOUT if answer.lost == "timeout" else Outcome.RUNTIME_ERROR
-    where = "the prediction" if answer.stage == STAGE_PREDICTION else "reading the answer's text"
-    return {"outcome": outcome.value, "reason": f"{where}: {words}", "matches": dict(ALL_FALSE)}

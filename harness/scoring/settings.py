@@ -10,7 +10,7 @@ from harness.sandbox.pool import MEMORY_BYTES
 
 @dataclass(frozen=True, slots=True)
 class ScoreSettings:
-    """Settings of one scoring; `workers` and `cache_dir` change no verdict."""
+    """Settings of one scoring; `workers`, `cache_dir` and `reuse_verdicts` change no verdict."""
 
     dialects: tuple[str, ...] = ("duckdb",)
     """How the benchmark's SQL may be spelt, the first one saying what it means."""
@@ -36,13 +36,16 @@ class ScoreSettings:
     workers: int = 0
     """Worker processes; 0 = one a core, as far as memory goes."""
     cache_dir: str = ""
-    """Folder of the gold cache; empty = none."""
+    """Folder of the caches of golds and verdicts; empty = none."""
+    reuse_verdicts: bool = True
+    """Judge the same prediction on the same item once, runs before this one included (with a `cache_dir`)."""
 
     def verdict_facts(self) -> dict[str, object]:
         """The settings that a gold's answer depends on, for cache keys and run records."""
         left_out = (
             "workers",
             "cache_dir",
+            "reuse_verdicts",
             "floor_seconds",
             "gold_factor",
             "tolerance",
