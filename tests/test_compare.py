@@ -97,8 +97,10 @@ def test_one_databases_luck_is_not_evidence_about_models(tmp_path):
 def test_unlike_runs_are_refused_with_the_field_and_shown_marked_on_demand(tmp_path, change, field):
     a = _hand_made(tmp_path, "a", {"1": True, "2": False})
     b = _hand_made(tmp_path, "b", {"1": True, "2": True}, **change)
-    with pytest.raises(CompareError, match=field):
+    with pytest.raises(CompareError, match=field) as refused:
         compare([a, b])
+    # other judges are no reason to ask the model again
+    assert ("harness rescore" in str(refused.value)) == field.startswith("score")
     (pair,) = compare([a, b], anyway=True).pairs
 
     assert len(pair.unlike) == 1

@@ -30,6 +30,7 @@ CONTRACT = {
     "init",
     "sql",
     "verify",
+    "rescore",
     "plan",
     "witness",
 }

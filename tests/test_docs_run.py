@@ -47,6 +47,7 @@ NEEDS = {
     'harness score --join reports/runs/million': f"{TESTED}: tests/test_shards.py",
     'harness verify reports/runs/million': f"{TESTED}: tests/test_shards.py",
     'harness verify reports/runs/a benchmark.root=/data/spider --sample 500': f"{TESTED}: tests/test_shards.py",
+    'harness rescore reports/runs/a benchmark.root=/data/spider': f"{TESTED}: tests/test_verify.py",
     'harness plan benchmarks/gretel/gemma-3-1b.toml --gpu A100 --n 100000': f"{TESTED}: tests/test_shards.py",
 }
 """Commands that are not run here, with what they need; all others are."""

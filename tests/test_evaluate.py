@@ -317,12 +317,15 @@ def test_a_killed_pass_asks_only_what_is_left(evaluation, said):
 
 def test_answers_are_judged_again_rather_than_asked_again(evaluation, experiment, said):
     first = evaluation(Parrot()).one(BASE)
+    elsewhere = {**first.run.facts, "machine": {**first.run.facts["machine"], "name": "another machine"}}
+    (Path(first.run.path) / "run.json").write_text(json.dumps(elsewhere))
     stricter = experiment.model_copy(update={"score": experiment.score.model_copy(update={"max_rows": 2})})
     parrot = Parrot(die_after=0)
     second = evaluation(parrot, stricter).one(BASE)
     assert parrot.asked == []
     assert second.run.id != first.run.id
     assert second.run.facts["timings"]["answers_from"] == first.run.id
+    assert second.run.facts["machine"]["name"] == "another machine", "its speed is no other machine's"
     assert second.run.facts["timings"]["speed"] == first.run.facts["timings"]["speed"]
     assert second.run.facts["totals"]["outcomes"] != first.run.facts["totals"]["outcomes"]
 

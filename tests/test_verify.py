@@ -10,13 +10,14 @@ import pytest
 
 from harness.cli import status
 from harness.config import load_experiment
-from harness.errors import StoreError
+from harness.errors import ConfigError, StoreError
 from harness.evaluate import run as running
+from harness.evaluate.rescore import rescore
 from harness.evaluate.run import Evaluation, Hooks
 from harness.evaluate.subjects import Subject
 from harness.evaluate.verify import Verified, verify
 from harness.records import Generation
-from harness.store import ITEMS_FILE, file_digest, read_run
+from harness.store import ITEMS_FILE, file_digest, load_items, read_run
 
 ROOT = Path(__file__).resolve().parent.parent
 BASE = ROOT / "benchmarks" / "pocket" / "base"
@@ -68,7 +69,9 @@ def _place(tmp_path_factory) -> Path:
     answers = [{"id": 0, "sql": " SELECT a FROM t"}, {"id": 1, "completion": COMPLETIONS[1]}, {"id": 3, "sql": ""}]
     predictions = write_lines(folder / "p.jsonl", answers)
     command = ["score", str(folder / "bench.jsonl"), str(predictions), "--out", str(folder / "scored")]
-    assert status([*command, "--allow-missing", "score.workers=1", "score.cache_dir="]) == 0
+    # witness databases are looked at in the other run
+    settings = ("score.workers=1", "score.cache_dir=", "score.suite=false")
+    assert status([*command, "--allow-missing", *settings]) == 0
     return folder
 
 
@@ -130,9 +133,6 @@ def test_totals_that_the_items_do_not_give_are_named(copy):
 
 
 def test_a_verdict_that_was_changed_is_found_by_judging_again(copy):
-    def lie(rows: list[dict]) -> None:
-        rows[2] |= {"outcome": "correct", "execution_match": True, "reason": ""}
-
     rewrite(copy / "evaluated", lie)
     found = verify(read_run(copy / "evaluated"))
     assert not found.ok
@@ -179,3 +179,79 @@ def test_the_command_says_what_differs_and_exits_1(copy, capsys):
         {"id": "0", "field": "rows", "stored": 7, "now": 3}
     ]
     assert "0: rows is 7, judged again 3" in captured.err
+
+
+# -- judged again
+
+
+def by_another_version(run: Path, change=lambda rows: None) -> None:
+    """Make a run look as if other judges had given these verdicts, on another machine."""
+    rewrite(run, change)
+    document = json.loads((run / "run.json").read_text())
+    document["digests"] |= {"judges": "0" * 64, "inputs": "1" * 64}
+    document["machine"]["name"] = "another machine"
+    document["timings"]["speed"] = {"output_tokens": 40, "generate_seconds": 2.0}
+    document["timings"]["rates"] = {"queries_per_second": 4.0, "correct_queries_per_second": 99.0}
+    document["timings"]["answers_timed"] = 8
+    (run / "run.json").write_text(json.dumps(document))
+
+
+def lie(rows: list[dict]) -> None:
+    rows[2] |= {"outcome": "correct", "execution_match": True, "reason": ""}
+
+
+@pytest.mark.parametrize("name", ["evaluated", "scored"])
+def test_answers_judged_again_get_this_versions_verdicts_and_keep_what_made_them(copy, name):
+    honest = load_items(copy / name).drop_columns("execute_seconds")
+    made = read_run(copy / name)
+    by_another_version(copy / name, lie)
+    before = read_run(copy / name)
+    found = rescore(before, {}, None)
+
+    assert Path(found.run.path) == copy / made.id
+    assert found.run.id == made.id, "the id that the command which made the run would give it now"
+    assert load_items(found.run).drop_columns("execute_seconds") == honest
+    assert sum(found.outcomes.values()) == found.verdicts["execution_match"] == 1
+    facts = found.run.facts
+    assert facts["totals"] == made.facts["totals"]
+    assert facts["digests"] == {**made.facts["digests"], "items": facts["digests"]["items"]}
+    assert facts["machine"]["name"] == "another machine"
+    assert facts["timings"]["speed"] == before.facts["timings"]["speed"]
+    assert facts["timings"]["phases"] == before.facts["timings"]["phases"]
+    accuracy = facts["totals"]["execution_accuracy"]
+    assert facts["timings"]["rates"]["correct_queries_per_second"] == pytest.approx(4 * accuracy)
+    assert (facts["rejudged"]["from"], facts["rejudged"]["judges_before"]) == (before.id, "0" * 64)
+    assert set(facts["rejudged"]["versions"]) >= {"duckdb", "sqlglot"}
+    assert verify(found.run).ok
+    assert read_run(copy / name).facts == before.facts, "the old run stays as it is"
+
+    for judged in (before, found.run):
+        again = rescore(judged, {}, None)
+        assert (again.reused, again.run.facts) == (True, facts)
+
+
+def test_only_the_judging_may_be_changed_and_only_of_the_same_questions(copy, place, tmp_path):
+    run = read_run(copy / "evaluated")
+    strict = rescore(run, {"score": {"max_rows": 1}}, tmp_path / "strict").run
+    assert strict.facts["experiment"]["score"]["max_rows"] == strict.facts["score"]["max_rows"] == 1
+    assert strict.facts["totals"] != run.facts["totals"]
+    with pytest.raises(ConfigError, match="generate decides what is answered"):
+        rescore(run, {"generate": {"samples": 1}}, None)
+    with pytest.raises(StoreError, match="name another folder"):
+        rescore(run, {"score": {"max_rows": 2}}, copy / "evaluated")
+    rows = [json.loads(line) for line in (place / "bench.jsonl").read_text().splitlines()]
+    other = write_lines(tmp_path / "bench.jsonl", rows[:3])
+    with pytest.raises(StoreError, match="is not the one that"):
+        rescore(run, {"benchmark": {"name": str(other)}}, None)
+    assert read_run(copy / "evaluated").facts == run.facts
+
+
+def test_the_command_says_what_changed(copy, capsys):
+    by_another_version(copy / "scored", lie)
+    assert status(["rescore", str(copy / "scored"), "--out", str(copy / "new"), "score.workers=1"]) == 0
+    captured = capsys.readouterr()
+    document = json.loads(captured.out.splitlines()[-1])
+    assert document["outcomes_changed"] == [{"before": "correct", "now": "gold_error", "n": 1}]
+    assert (document["verdicts_changed"]["execution_match"], document["reused"]) == (1, False)
+    assert read_run(document["out"]).id == document["run"]
+    assert "correct is now gold_error: 1" in captured.err

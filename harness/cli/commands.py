@@ -172,6 +172,26 @@ def score(
 
 
 @app.command(cls=Command)
+def rescore(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Run folder or id", autocompletion=complete_run)],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[KEY=VALUE]...", help="Where its benchmark lies now, and score.* to judge otherwise than before"
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of the new run; default: beside the run")] = None,
+) -> None:
+    """Judge a stored run's answers again, by this version of the code.
+
+    No model is needed; what answered, where and how fast stays as it was.
+    """
+    from harness.cli.rescoring import rescore as run_rescore
+
+    run_rescore(run, overrides or [], out)
+
+
+@app.command(cls=Command)
 def verify(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Run folder or id", autocompletion=complete_run)],
     overrides: Annotated[

@@ -27,6 +27,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "harness score questions.jsonl predictions.jsonl --allow-missing score.suite=true",
         "harness score spider predictions.jsonl benchmark.root=/data/spider --fail-under 0.55 --junit results.xml",
     ),
+    "rescore": (
+        "harness rescore reports/runs/mine",
+        "harness rescore reports/runs/mine score.suite=false --out reports/runs/without",
+    ),
     "verify": ("harness verify reports/runs/mine", "harness verify reports/runs/mine --sample 500"),
     "plan": ("harness plan benchmarks/pocket/pocket.toml --gpu A100 --n 100000",),
     "audit": ("harness audit pocket", "harness audit spider benchmark.root=/data/spider"),

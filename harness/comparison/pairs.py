@@ -126,9 +126,11 @@ def _refuse_unlike(loaded: Sequence[Answers], rule: str) -> None:
     for other in loaded[1:]:
         unlike = differing_fields(loaded[0].run, other.run, rule)
         if unlike:
+            judged = all(field.startswith("score.") for field in unlike)
+            remedy = "Judge both alike with `harness rescore RUN`" if judged else "Evaluate both alike"
             raise CompareError(
                 f"These runs may not be compared: {'; '.join(unlike)}. "
-                "Evaluate both alike, or give --anyway to see the numbers, marked."
+                f"{remedy}, or give --anyway to see the numbers, marked."
             )
 
 

@@ -73,6 +73,8 @@ class Answered:
     """The answers of this call, which `speed` timed."""
     earlier: Mapping[str, Any] = field(default_factory=dict)
     """The timings of `source`."""
+    machine: Mapping[str, Any] | None = None
+    """What answered in `source`: its speed is no other machine's."""
 
 
 class Evaluation:
@@ -126,7 +128,11 @@ class Evaluation:
                 totals = self._score(subject, answered.answers, mine, phases, part)
                 with phases("describe"):
                     facts = {"id": name, **self._facts(subject, digests, answered, totals)}
-                facts["timings"] = {"started": started, **self._timings(phases, answered, facts)}
+                facts["timings"] = {
+                    "started": started,
+                    **self._timings(phases, answered, facts),
+                    "remembered": totals.remembered,
+                }
                 mine.finish(facts if mine is out else {**facts, "shard": shard_facts(part, len(self.items))})
             self.ranks.wait()
             if mine is not out and self.ranks.first:
@@ -254,7 +260,8 @@ class Evaluation:
             "decoding": decoding_facts(self.experiment),
             "score": score_facts(self.experiment.score, self.benchmark),
             "generator": dict(answered.generator),
-            "machine": {**dataclasses.asdict(here), "name": answering_machine(self.experiment, here)},
+            "machine": answered.machine
+            or {**dataclasses.asdict(here), "name": answering_machine(self.experiment, here)},
             "commit": here.commit,
             "totals": totals.facts(),
         }
@@ -286,5 +293,7 @@ def _answers_of_run(runs: Path, generation: str) -> Answered | None:
             continue
         answers = {(row["id"], row["sample"]): Generation(**row) for row in rows}
         timings, generator = run.facts["timings"], run.facts.get("generator", {})
-        return Answered(answers, timings.get("speed"), generator, source=run.id, earlier=timings)
+        return Answered(
+            answers, timings.get("speed"), generator, source=run.id, earlier=timings, machine=run.facts.get("machine")
+        )
     return None

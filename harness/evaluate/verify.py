@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from harness import benchmark as benchmarks
-from harness.benchmark import Benchmark, split_digest
-from harness.config import Experiment, ScoreChoice, restored
-from harness.errors import ConfigError, HarnessError, StoreError
+from harness.benchmark import split_digest
+from harness.config import Experiment
+from harness.errors import HarnessError, StoreError
+from harness.evaluate.again import Asked, answer_of_row, asked_by
 from harness.evaluate.answering import model_facts
-from harness.evaluate.judging import NO_PREDICTION, compared_golds, judged_rows, judges_digest, score_settings
-from harness.evaluate.predictions import limited
-from harness.evaluate.stored import Row, add_row, generation_of_row, stored_rows
+from harness.evaluate.judging import compared_golds, judged_rows, judges_digest, score_settings
+from harness.evaluate.stored import Row, add_row, stored_rows
 from harness.evaluate.subjects import subjects
 from harness.evaluate.totals import Totals
 from harness.prompt import prompt_digest
-from harness.records import Generation, Item, Outcome, Run
+from harness.records import Item, Run
 
 State = Literal["same", "differs", "not checked"]
 Say = Callable[[str], None]
@@ -77,8 +76,9 @@ def verify(run: Run, overrides: Mapping[str, Any] | None = None, *, sample: int 
         add_row(totals, row)
     checks = [Check("items.parquet", "same"), *_totals(run, totals)]
     try:
-        asked = _asked(run, overrides or {})
-        items = limited(asked.benchmark.items(), asked.limit)
+        # judged without a cache: an answer out of it would prove nothing
+        asked = asked_by(run, overrides or {}, cache_dir="")
+        items = list(asked.items())
     except HarnessError as error:
         unseen = Check("inputs", "not checked", f"the benchmark cannot be loaded here: {error}")
         return Verified([*checks, unseen], 0, ())
@@ -94,30 +94,6 @@ def verify(run: Run, overrides: Mapping[str, Any] | None = None, *, sample: int 
 # -- what the run was made from
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    benchmark: Benchmark
-    limit: int | None
-    score: ScoreChoice
-    experiment: Experiment | None
-    """None for predictions made elsewhere."""
-
-
-def _asked(run: Run, overrides: Mapping[str, Any]) -> _Asked:
-    score = {key: value for key, value in run.facts["score"].items() if key in ScoreChoice.model_fields}
-    # judged without a cache: an answer out of it would prove nothing
-    choice = restored(ScoreChoice, {**score, "cache_dir": "", **overrides.get("score", {})}, run.path)
-    stored = run.facts.get("experiment")
-    if stored is None:
-        if "asked" not in run.facts:
-            raise ConfigError("its run.json was written before benchmarks were kept by name; score it again.")
-        named = {**run.facts["asked"], **overrides.get("benchmark", {})}
-        return _Asked(benchmarks.load(named.pop("name"), named), None, choice, None)
-    experiment = restored(Experiment, stored, run.path, overrides)
-    benchmark = benchmarks.load(experiment.benchmark.name, experiment.benchmark.settings)
-    return _Asked(benchmark, experiment.eval.limit, choice, experiment)
-
-
 def _totals(run: Run, totals: Totals) -> Iterator[Check]:
     stored = {key: value for key, value in (run.facts.get("totals") or {}).items() if key != "missing"}
     derived = totals.facts()
@@ -129,7 +105,7 @@ def _totals(run: Run, totals: Totals) -> Iterator[Check]:
         yield Check("totals", "not checked", f"this version does not derive {', '.join(unknown)}")
 
 
-def _inputs(run: Run, asked: _Asked, items: Sequence[Item]) -> Iterator[Check]:
+def _inputs(run: Run, asked: Asked, items: Sequence[Item]) -> Iterator[Check]:
     stored = run.facts["digests"]
     yield _held("benchmark", stored.get("benchmark"), split_digest(items))
     if asked.experiment is not None:
@@ -171,7 +147,7 @@ def _held(name: str, stored: str | None, now: str) -> Check:
 # -- verdicts, given again
 
 
-def _judged_again(run: Run, asked: _Asked, items: Sequence[Item], chosen: Sequence[int]) -> Iterator[Difference]:
+def _judged_again(run: Run, asked: Asked, items: Sequence[Item], chosen: Sequence[int]) -> Iterator[Difference]:
     by_id = {item.id: item for item in items}
     wanted = set(chosen)
     by_sample: dict[int, list[Row]] = {}
@@ -183,7 +159,7 @@ def _judged_again(run: Run, asked: _Asked, items: Sequence[Item], chosen: Sequen
         unknown = [row["id"] for row in rows if row["id"] not in by_id]
         if unknown:
             raise StoreError(f"{run.path} has an item '{unknown[0]}' that the benchmark does not have.")
-        answers = {row["id"]: answer for row in rows if (answer := _answer(run, row)) is not None}
+        answers = {row["id"]: answer for row in rows if (answer := answer_of_row(run, row)) is not None}
         subset = [by_id[row["id"]] for row in rows]
         settings = score_settings(asked.score, asked.benchmark)
         golds = compared_golds(items, settings)
@@ -193,16 +169,6 @@ def _judged_again(run: Run, asked: _Asked, items: Sequence[Item], chosen: Sequen
                 told += 1
                 if told <= _TOLD:
                     yield difference
-
-
-def _answer(run: Run, row: Row) -> Generation | str | None:
-    """What was judged: SQL as it stood, a model's text, or nothing."""
-    if row["reason"] == NO_PREDICTION:
-        return None
-    given_as_sql = run.facts.get("kind") == "predictions" and row["sql"] == row["completion"].strip()
-    if given_as_sql and row["outcome"] != Outcome.TRUNCATED:
-        return str(row["completion"])
-    return replace(generation_of_row(row), id=row["id"])
 
 
 def _compared(stored: Row, now: Row) -> Iterator[Difference]:
