@@ -17,7 +17,8 @@ from harness.suite.conditions import Condition
 from harness.suite.distill import build_suite, with_others
 from harness.suite.execute import StatementError, plain_executor
 from harness.suite.facts import schema_of_text, tables_text
-from harness.suite.neighbours import parse
+from harness.suite.judge import Judge
+from harness.suite.neighbours import neighbours, parse
 from harness.suite.reading import read_schema, schema_of_script, schema_script
 from harness.suite.record import Suite, SuiteSettings, suite_key
 from harness.suite.schema import ForeignKey, parents_first
@@ -296,6 +297,28 @@ def test_a_suite_counts_what_it_kills_and_names_what_it_does_not():
     suite = suite_of("SELECT name FROM singer WHERE age > 30")
     assert suite.killed == suite.killable == suite.neighbours - len(suite.survivors) > 5
     assert suite.discriminating
+
+
+@pytest.mark.parametrize(
+    "gold",
+    [
+        "SELECT name FROM singer ORDER BY age DESC LIMIT 1",
+        "SELECT ANY_VALUE(s.name) FROM singer AS s JOIN concert AS c ON s.singer_id = c.singer_id GROUP BY s.singer_id "
+        "ORDER BY COUNT(*) DESC LIMIT 1",
+        "SELECT country, COUNT(*) FROM singer WHERE age > 30 GROUP BY country",
+    ],
+)
+def test_what_a_suite_says_it_kills_is_killed_by_its_scripts_as_they_stand(gold):
+    suite = suite_of(gold, candidates=30, patience=15)
+    schema, judge, killed = schema_of_script(SCHEMA), Judge(gold, parse(gold)), set()
+    with plain_executor(suite.schema, 2.0) as room:
+        near = [n.sql for n in neighbours(gold, schema, QUICK.max_neighbours) if room.binds(n.sql)]
+        for script in suite.witnesses:
+            room.load((script,))
+            answer, keyed = judge.fixed_answer(room, lambda: None)
+            killed |= {sql for sql in near if judge.differs(answer, judge.answer(room, sql), keyed)}
+    assert suite.killed == len(killed) > 3
+    assert set(near) - killed == {text.partition(": ")[2] for text in suite.survivors}
 
 
 def test_never_more_witnesses_than_asked_for():

@@ -148,8 +148,9 @@ class Search:
 
     def _told(self, rows: dict[str, list[Row]], targets: list[int]) -> set[int] | None:
         """Which targets this witness tells from the gold; None where it may not judge."""
+        inserts = self._inserts(rows)
         try:
-            self.executor.load(self._inserts(rows))
+            self.executor.load(inserts)
         except StatementError:
             self.violations += 1
             return None
@@ -157,6 +158,9 @@ class Search:
         if fixed is None:
             self.rejected += 1
             return None
+        if self.judge.follows_insertion:
+            # others are asked on the rows as the witness is kept, not on the turned ones
+            self.executor.load(inserts)
         gold, keyed = fixed
         self.answer = "" if gold.table is None else repr(gold.table.rows)
         return {i for i in targets if self._is_told(self.targets[i].sql, gold, keyed)}
