@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 
 import duckdb
@@ -89,6 +90,17 @@ def test_golds_of_a_schema_do_not_depend_on_the_order_of_the_items():
     assert [len(found) for found in golds.values()] == [MOST]
     assert len(others_of(wanted[0], golds)) >= MOST - 1
     assert others_of(wanted[-1], golds) == ()
+
+
+def test_golds_of_very_many_schemas_take_no_memory_of_the_parent():
+    first = item("first", "SELECT 1")
+    many = (replace(first, golds=(f"SELECT {n}", "SELECT 0"), database=Database(key=f"{n:064}")) for n in range(5_000))
+    tracemalloc.start()
+    golds = schema_golds(many)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert set(golds[f"{4_999:064}"]) == {"SELECT 4999", "SELECT 0"}
+    assert peak < 500_000
 
 
 def test_every_database_of_a_made_suite_loads_and_the_gold_answers(tmp_path):
