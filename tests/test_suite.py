@@ -118,6 +118,16 @@ def test_shipped_rows_break_an_implied_key_or_show_one_that_no_name_tells():
     assert not schema_of_script(tables).table("flights").foreign_keys[0].loose
 
 
+def test_blanks_round_the_shipped_keys_break_no_implied_key():
+    tables = (
+        "CREATE TABLE airports (code VARCHAR PRIMARY KEY); CREATE TABLE flights (source VARCHAR, airport_code VARCHAR);"
+    )
+    rows = "INSERT INTO airports VALUES ('APG '), ('ASY '), ('ATO '); "
+    rows += "INSERT INTO flights VALUES (' APG', ' ASY'), (' ASY', ' APG'), (' ATO', ' ATO');"
+    keys = {k.columns[0]: (k.table, k.loose) for k in schema_of_script(tables + rows).table("flights").foreign_keys}
+    assert keys == {"source": ("airports", False), "airport_code": ("airports", False)}
+
+
 def test_a_join_that_an_implied_key_makes_redundant_is_not_told_apart():
     script = "CREATE TABLE singer (singer_id INT, name VARCHAR); CREATE TABLE concert (id INT, singer_id INT NOT NULL)"
     gold = "SELECT COUNT(DISTINCT singer_id) FROM concert"

@@ -32,7 +32,7 @@ def with_evidence(tables: list[Table], fetch: Fetch) -> list[Table]:
         key = table.primary_key or table.implied_key
         if len(key) == 1:
             rows = fetch(f"SELECT DISTINCT {quote(key[0])} FROM {table.qualified} LIMIT {_MOST}")
-            parents.append((table, key[0], {value for (value,) in rows if value is not None}))
+            parents.append((table, key[0], {_bare(value) for (value,) in rows if value is not None}))
     judged = [replace(t, foreign_keys=tuple(_judged(t, parents, fetch))) for t in tables]
     return [replace(t, filled=_filled(t, fetch)) for t in judged]
 
@@ -42,7 +42,7 @@ _Parents = list[tuple[Table, str, set[Any]]]
 
 def _judged(table: Table, parents: _Parents, fetch: Fetch) -> list[ForeignKey]:
     values = {
-        c.name.lower(): [v for (v,) in fetch(_sample(table, c)) if v is not None]
+        c.name.lower(): [_bare(v) for (v,) in fetch(_sample(table, c)) if v is not None]
         for c in table.columns
         if type_family(c.type) in ("integer", "text")
     }
@@ -96,6 +96,11 @@ def _sample(table: Table, column: Column) -> str:
 def _telling(values: list[Any]) -> bool:
     """False for small whole numbers, which lie among the identifiers of any table by chance."""
     return all(isinstance(v, str) or (isinstance(v, int) and v >= 100) for v in values)
+
+
+def _bare(value: Any) -> Any:
+    """Blanks round a text are a slip of whoever typed the rows in, not evidence against a key."""
+    return value.strip() if isinstance(value, str) else value
 
 
 def _included(values: list[Any], key: ForeignKey, parents: _Parents) -> bool:
