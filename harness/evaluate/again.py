@@ -9,7 +9,7 @@ from typing import Any
 
 from harness import benchmark as benchmarks
 from harness.benchmark import Benchmark
-from harness.config import Experiment, ScoreChoice, restored
+from harness.config import ScoreChoice, merged, restored
 from harness.errors import ConfigError
 from harness.evaluate.judging import NO_PREDICTION
 from harness.evaluate.stored import Row, generation_of_row
@@ -23,8 +23,6 @@ class Asked:
     benchmark: Benchmark
     limit: int | None
     score: ScoreChoice
-    experiment: Experiment | None
-    """None for predictions made elsewhere."""
 
     def items(self) -> Iterator[Item]:
         """The questions, in the run's order."""
@@ -39,15 +37,21 @@ def asked_by(run: Run, overrides: Mapping[str, Any], cache_dir: str | None = Non
     score = {key: value for key, value in run.facts["score"].items() if key in ScoreChoice.model_fields}
     kept = {} if cache_dir is None else {"cache_dir": cache_dir}
     choice = restored(ScoreChoice, {**score, **kept, **overrides.get("score", {})}, run.path)
-    stored = run.facts.get("experiment")
-    if stored is None:
-        if "asked" not in run.facts:
-            raise ConfigError("its run.json was written before benchmarks were kept by name; score it again.")
-        named = {**run.facts["asked"], **overrides.get("benchmark", {})}
-        return Asked(benchmarks.load(named.pop("name"), named), None, choice, None)
-    experiment = restored(Experiment, stored, run.path, overrides)
-    benchmark = benchmarks.load(experiment.benchmark.name, experiment.benchmark.settings)
-    return Asked(benchmark, experiment.eval.limit, choice, experiment)
+    named = merged(_benchmark_of(run), overrides.get("benchmark", {}))
+    stored = run.facts.get("experiment", {})
+    limit = merged(stored.get("eval", {}), overrides.get("eval", {})).get("limit")
+    return Asked(benchmarks.load(named.pop("name"), named), limit, choice)
+
+
+def _benchmark_of(run: Run) -> Mapping[str, Any]:
+    """The benchmark's name and settings; of an experiment nothing else is read, however old its other settings are."""
+    if "experiment" in run.facts:
+        chosen = run.facts["experiment"]["benchmark"]
+        return {**chosen.get("settings", {}), "name": chosen["name"]}
+    if "asked" not in run.facts:
+        raise ConfigError("its run.json was written before benchmarks were kept by name; score it again.")
+    asked: Mapping[str, Any] = run.facts["asked"]
+    return asked
 
 
 def answer_of_row(run: Run, row: Row) -> Generation | str | None:

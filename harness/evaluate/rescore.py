@@ -120,7 +120,7 @@ def _facts(run: Run, asked: Asked) -> dict[str, Any]:
     here = machine()
     judged = {"score": score_facts(asked.score, asked.benchmark), "judges": judges_digest()}
     digests = {**run.facts["digests"], "judges": judged["judges"]}
-    made = ("generation",) if asked.experiment is not None else ("benchmark", "predictions")
+    made = ("generation",) if "experiment" in run.facts else ("benchmark", "predictions")
     digests["inputs"] = digest_of({**{name: digests[name] for name in made}, **judged})
     facts = {
         **run.facts,
@@ -135,7 +135,7 @@ def _facts(run: Run, asked: Asked) -> dict[str, Any]:
             "machine": here.name,
         },
     }
-    if asked.experiment is not None:
+    if "experiment" in run.facts:
         facts["experiment"] = {**run.facts["experiment"], "score": asked.score.model_dump()}
     return facts
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from harness.benchmark import split_digest
-from harness.config import Experiment
-from harness.errors import HarnessError, StoreError
+from harness.config import Experiment, restored
+from harness.errors import ConfigError, HarnessError, StoreError
 from harness.evaluate.again import Asked, answer_of_row, asked_by
 from harness.evaluate.answering import model_facts
 from harness.evaluate.judging import compared_golds, judged_rows, judges_digest, score_settings
@@ -82,7 +82,7 @@ def verify(run: Run, overrides: Mapping[str, Any] | None = None, *, sample: int 
     except HarnessError as error:
         unseen = Check("inputs", "not checked", f"the benchmark cannot be loaded here: {error}")
         return Verified([*checks, unseen], 0, ())
-    checks += _inputs(run, asked, items)
+    checks += _inputs(run, overrides or {}, items)
     if any(check.name == "benchmark" and check.state == "differs" for check in checks):
         return Verified([*checks, Check("verdicts", "not checked", "the questions are others")], 0, ())
     chosen = sorted(random.Random(seed).sample(range(count), min(sample, count)))
@@ -105,12 +105,11 @@ def _totals(run: Run, totals: Totals) -> Iterator[Check]:
         yield Check("totals", "not checked", f"this version does not derive {', '.join(unknown)}")
 
 
-def _inputs(run: Run, asked: Asked, items: Sequence[Item]) -> Iterator[Check]:
+def _inputs(run: Run, overrides: Mapping[str, Any], items: Sequence[Item]) -> Iterator[Check]:
     stored = run.facts["digests"]
     yield _held("benchmark", stored.get("benchmark"), split_digest(items))
-    if asked.experiment is not None:
-        yield _held("prompt", stored.get("prompt"), prompt_digest(asked.experiment.prompt))
-        yield from _model(run, asked.experiment)
+    if "experiment" in run.facts:
+        yield from _answered(run, overrides)
     else:
         yield Check("predictions", "not checked", "the file they came from is not kept; the answers are in the items")
     judges = _held("judges", stored.get("judges"), judges_digest())
@@ -118,6 +117,16 @@ def _inputs(run: Run, asked: Asked, items: Sequence[Item]) -> Iterator[Check]:
         words = "the verdicts were given by another version of the code; judged again by this one below"
         judges = Check("judges", "not checked", words)
     yield judges
+
+
+def _answered(run: Run, overrides: Mapping[str, Any]) -> Iterator[Check]:
+    try:
+        experiment = restored(Experiment, run.facts["experiment"], run.path, overrides)
+    except ConfigError as error:
+        yield Check("prompt and model", "not checked", f"the experiment is another version's: {error}")
+        return
+    yield _held("prompt", run.facts["digests"].get("prompt"), prompt_digest(experiment.prompt))
+    yield from _model(run, experiment)
 
 
 def _model(run: Run, experiment: Experiment) -> Iterator[Check]:
