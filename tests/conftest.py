@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from harness.cli import output
+
+os.environ["TRITON_INTERPRET"] = "1"  # kernels run on the CPU; Triton reads this once, when it is first imported
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -8,39 +8,24 @@ that any subset of the slots can be stepped with the smallest captured graph tha
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import torch
-from torch.nn import functional
 
-from harness.generate.engine import attention
-from harness.generate.engine.pieces import Pieces
+from harness.generate.engine.plain import Plain
 from harness.generate.engine.shape import Shape, decoder_of
-from harness.generate.engine.weights import LayerWeights, Weights, refill, take_weights
+from harness.generate.engine.state import State
+from harness.generate.engine.weights import Weights, refill, take_weights
 
 Tensor = torch.Tensor
 LEAST_ROWS = 8
 """A step of one row is worth pieces of its own only where there is but one slot: compiling them takes longer."""
+READ_WIDTH = 32
+"""A captured reading of one prompt serves every width up to the next multiple of this."""
 _WARM = 2
-
-
-@dataclass(slots=True)
-class _State:
-    """What each slot holds, on the device; the last slot is nobody's: rows that fill a batch up point to it."""
-
-    token: Tensor
-    """The id that the next step reads."""
-    length: Tensor
-    """Positions in the cache."""
-    made: Tensor
-    """Ids made so far, the first from the prompt included."""
-    limit: Tensor
-    done: Tensor
-    out: Tensor
-    """[slots, most new + 1]; the last column takes what finished rows would write."""
 
 
 @dataclass(slots=True)
@@ -50,11 +35,22 @@ class _Graph:
     replay: Callable[[], None]
 
 
+@dataclass(slots=True)
+class _Read:
+    """The reading of one prompt of a given width, captured."""
+
+    ids: Tensor
+    last: Tensor
+    slot: Tensor
+    chosen: Tensor
+    replay: Callable[[], None]
+
+
 class Decoder:
     """One model's weights, cache and captured steps."""
 
-    def __init__(self, model: Any, shape: Shape, slots: int, positions: int, new: int, compiled: bool) -> None:
-        """`slots` sequences of at most `positions` positions, `new` of them new; `compiled` on CUDA alone."""
+    def __init__(self, model: Any, shape: Shape, slots: int, positions: int, new: int) -> None:
+        """`slots` sequences of at most `positions` positions, `new` of them new."""
         self.shape = shape
         self.slots = slots
         self.positions = positions
@@ -63,17 +59,14 @@ class Decoder:
         self.cuda = self.device.type == "cuda"
         self.weights: Weights = take_weights(model, shape)
         self.capture_seconds = 0.0
-        self._compiled = compiled and self.cuda
-        self._prompt_pieces = Pieces(shape, self._compiled)
-        self._step_pieces = Pieces(shape, self._compiled)
-        self._single_pieces = Pieces(shape, self._compiled, single=True)
+        self._pieces = _pieces(shape, self.cuda)
         self._tables = self._rotary(model)
         cache = (slots + 1, positions, shape.sizes.kv_heads, shape.sizes.head_dim)
-        self._keys = [torch.zeros(cache, dtype=shape.dtype, device=self.device) for _ in range(shape.sizes.layers)]
-        self._values = [torch.zeros(cache, dtype=shape.dtype, device=self.device) for _ in range(shape.sizes.layers)]
-        self._state = self._fresh_state()
-        self._stops = torch.zeros(self.weights.head.shape[0], dtype=torch.bool, device=self.device)
+        self._cache = [_keys_and_values(cache, shape.dtype, self.device) for _ in range(shape.sizes.layers)]
+        self.state = State(slots, new, self.weights.head.shape[0], self.device)
         self._graphs: dict[int, _Graph] = {}
+        self._reads: dict[int, _Read] = {}
+        self._single: Any = None
         self._pool: Any = None
 
     def adopt(self, model: Any) -> bool:
@@ -84,19 +77,21 @@ class Decoder:
         """Return whether a slot has room for so many positions, and for so many new ids."""
         return self.positions >= positions and self.new >= new
 
-    def set_stops(self, stops: Sequence[int]) -> None:
-        """Say which ids end an answer."""
-        self._stops.zero_()
-        self._stops[self._placed(stops)] = True
+    def warm(self, widths: Iterable[int] = ()) -> None:
+        """Compile the kernels and capture the step of all slots, on nobody's slot, once; nothing to do without a GPU.
 
-    def warm(self) -> None:
-        """Compile the pieces and capture the step of all slots, on nobody's slot, once; nothing to do without a GPU."""
-        if not self.cuda or self._graphs:
+        With one slot the reading of prompts of these widths is captured too: of a single prompt it is launches alone.
+        """
+        if not self.cuda:
             return
-        nobody = (self.slots,)
-        rows = 1 if self.slots == 1 else 2
-        self.read(nobody * rows, ((0,) * 8,) * rows, (1,) * rows)
-        self._graph(self._bucket(self.slots))
+        if not self._graphs:
+            nobody = (self.slots,)
+            rows = 1 if self.slots == 1 else 2
+            self.read(nobody * rows, ((0,) * 8,) * rows, (1,) * rows)
+            self._graph(self._bucket(self.slots))
+        if self.slots == 1:
+            for width in sorted({self._rounded(width) for width in widths} - set(self._reads)):
+                self._reads[width] = self._captured_read(width)
 
     def mark(self) -> Any:
         """Return a point in the device's time; no wait."""
@@ -116,27 +111,35 @@ class Decoder:
     @torch.no_grad()
     def read(self, slots: Sequence[int], prompts: Sequence[Sequence[int]], limits: Sequence[int]) -> int:
         """Write prompts into slots and choose each one's first id; returns the padding read along."""
-        shape, rows = self.shape, len(prompts)
-        width = max(len(prompt) for prompt in prompts)
-        lengths = [len(prompt) for prompt in prompts]
+        rows, lengths = len(prompts), [len(prompt) for prompt in prompts]
+        width = max(lengths)
+        captured = self._reads.get(self._rounded(width)) if rows == 1 else None
+        width = captured.ids.shape[0] if captured else width
         ids = torch.zeros((rows, width), dtype=torch.int64)
         for row, prompt in enumerate(prompts):
             ids[row, : lengths[row]] = torch.as_tensor(prompt)
-        places = self._placed(slots)
-        last = self._placed([row * width + length - 1 for row, length in enumerate(lengths)])
-        stream, normed = self._prompt_pieces.enter(ids.flatten().to(self.device), self.weights)
-        turns = {kind: tuple(t[:width].repeat(rows, 1) for t in table) for kind, table in self._tables.items()}
+        last = self.state.placed([row * width + length - 1 for row, length in enumerate(lengths)])
+        places = self.state.placed(slots)
+        if captured is None:
+            chosen = self._first_ids(ids.flatten().to(self.device), places, last)
+        else:
+            captured.ids.copy_(ids[0])
+            captured.last.copy_(last)
+            captured.replay()
+            chosen = captured.chosen
+        self.state.begin(places, chosen, lengths, limits)
+        return rows * width - sum(lengths)
+
+    def _first_ids(self, ids: Tensor, places: Tensor, last: Tensor) -> Tensor:
+        """Write the keys and values of ids [rows * width] to the cache; return the id [rows] that follows each row."""
+        shape = self.shape
+        stream, normed = self._pieces.enter(ids, self.weights)
         for number, layer in enumerate(self.weights.layers):
-            q, k, v = self._prompt_pieces.ask(normed, layer, *turns[shape.kinds[number]])
-            q, k, v = (part.view(rows, width, -1, shape.sizes.head_dim) for part in (q, k, v))
-            self._keys[number][places, :width] = k
-            self._values[number][places, :width] = v
-            attended = attention.prompt_attention(q, k, v, shape.scale, shape.windows[number])
+            attended = self._pieces.read(normed, layer, *self._surroundings(number), places, shape.windows[number])
             if number == shape.sizes.layers - 1:  # past the last keys and values only the last token matters
                 stream, attended = stream[last], attended[last]
-            stream, normed = self._prompt_pieces.settle(stream, attended, layer, self._norm_after(number))
-        self._begin(places, self._chosen(self._prompt_pieces, normed), lengths, limits)
-        return rows * width - sum(lengths)
+            stream, normed = self._pieces.settle(stream, attended, layer, self._norm_after(number))
+        return self._pieces.choose(normed, self.weights.head)
 
     def step(self, slots: Sequence[int], steps: int) -> None:
         """Run so many decode steps for the sequences in `slots`; finished ones stand still."""
@@ -146,16 +149,6 @@ class Decoder:
         graph.slots.copy_(rows.pin_memory() if self.cuda else rows, non_blocking=True)
         for _ in range(steps):
             graph.replay()
-
-    def finished(self) -> list[bool]:
-        """Return for each slot whether its sequence is done; waits for the device."""
-        return list(self._state.done[: self.slots].tolist())
-
-    def take(self, slots: Sequence[int]) -> list[list[int]]:
-        """Return the ids made in these slots."""
-        places = self._placed(slots)
-        made, out = self._state.made[places].tolist(), self._state.out[places].tolist()
-        return [ids[:count] for ids, count in zip(out, made, strict=True)]
 
     def _bucket(self, count: int) -> int:
         size = LEAST_ROWS
@@ -173,119 +166,70 @@ class Decoder:
             made = _Graph(rows, slots, lambda: self._one_step(slots))
         else:
             start = time.perf_counter()
-            made = _Graph(rows, slots, self._captured(slots))
+            made = _Graph(rows, slots, self._captured(lambda: self._one_step(slots)))
             self.capture_seconds += time.perf_counter() - start
         self._graphs[rows] = made
         return made
 
-    def _captured(self, slots: Tensor) -> Callable[[], None]:
-        """Warm the step up on nobody's slot, then capture it."""
+    def _rounded(self, width: int) -> int:
+        return min(-(-width // READ_WIDTH) * READ_WIDTH, self.positions)
+
+    @torch.no_grad()
+    def _captured_read(self, width: int) -> _Read:
+        start = time.perf_counter()
+        ids, last, slot = (torch.zeros(size, dtype=torch.int64, device=self.device) for size in (width, 1, 1))
+        made = _Read(ids, last, slot, last, lambda: None)  # a captured step reads where these lie
+
+        def read() -> None:
+            made.chosen = self._first_ids(ids, slot, last)
+
+        made.replay = self._captured(read)
+        self.capture_seconds += time.perf_counter() - start
+        return made
+
+    def _captured(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Warm work up, then capture it; it runs on nobody's slot or on a slot that will be written anew."""
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(_WARM):
-                self._one_step(slots)
+                work()
         torch.cuda.current_stream().wait_stream(stream)
         torch.cuda.synchronize()
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=self._pool):
-            self._one_step(slots)
+            work()
         self._pool = self._pool or graph.pool()
         return graph.replay
 
     @torch.no_grad()
     def _one_step(self, slots: Tensor) -> None:
-        state, weights = self._state, self.weights
-        pieces = self._single_pieces if slots.shape[0] == 1 else self._step_pieces
-        done = state.done[slots]
-        length = state.length[slots].masked_fill(done, 0)  # a finished row reads nothing
-        stream, normed = pieces.enter(state.token[slots], weights)
-        attend = self._attend_on_cuda if self.cuda else self._attend_anywhere
-        for number, layer in enumerate(weights.layers):
-            attended = attend(pieces, number, layer, normed, length, slots)
-            stream, normed = pieces.settle(stream, attended, layer, self._norm_after(number))
-        self._advance(slots, done, self._chosen(pieces, normed))
+        tokens, lengths = self.state.inputs(slots)
+        if self.cuda and slots.shape[0] == 1:
+            chosen = self._single_step().choose(tokens, lengths, slots, self._tables, self._cache)
+        else:
+            stream, normed = self._pieces.enter(tokens, self.weights)
+            for number, layer in enumerate(self.weights.layers):
+                around = self._surroundings(number)
+                attended = self._pieces.step(normed, layer, *around, lengths, slots, self.shape.windows[number])
+                stream, normed = self._pieces.settle(stream, attended, layer, self._norm_after(number))
+            chosen = self._pieces.choose(normed, self.weights.head)
+        self.state.advance(slots, chosen)
 
-    def _attend_on_cuda(
-        self, pieces: Pieces, number: int, layer: LayerWeights, normed: Tensor, length: Tensor, slots: Tensor
-    ) -> Tensor:
-        from harness.generate.engine import kernels  # Triton is there where CUDA is
+    def _surroundings(self, number: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """A layer's rotary table and cache."""
+        return self._tables[self.shape.kinds[number]], self._cache[number]
 
-        shape = self.shape
-        return kernels.attend(
-            pieces.project(normed, layer),
-            (layer.q_norm, layer.k_norm),
-            self._tables[shape.kinds[number]],
-            (self._keys[number], self._values[number]),
-            length,
-            slots,
-            heads=shape.sizes.heads,
-            eps=shape.eps,
-            gemma=shape.gemma,
-            scale=shape.scale,
-            window=shape.windows[number],
-        )
+    def _single_step(self) -> Any:
+        if self._single is None:
+            from harness.generate.engine.single import SingleStep  # Triton is there where CUDA is
 
-    def _attend_anywhere(
-        self, pieces: Pieces, number: int, layer: LayerWeights, normed: Tensor, length: Tensor, slots: Tensor
-    ) -> Tensor:
-        shape = self.shape
-        cos, sin = self._tables[shape.kinds[number]]
-        q, k, v = pieces.ask(normed, layer, cos[length], sin[length])
-        cache = self._keys[number], self._values[number]
-        return attention.decode_attention(q, k, v, *cache, length, slots, shape.scale, shape.windows[number])
-
-    def _chosen(self, pieces: Pieces, normed: Tensor) -> Tensor:
-        """The likeliest ids; many rows of logits are looked through by a kernel that shares a row out."""
-        if not self.cuda or normed.shape[0] == 1:
-            return pieces.choose(normed, self.weights.head)
-        from harness.generate.engine import kernels
-
-        return kernels.argmax(functional.linear(normed, self.weights.head))
-
-    def _advance(self, slots: Tensor, done: Tensor, chosen: Tensor) -> None:
-        state = self._state
-        made = state.made[slots]
-        column = made.masked_fill(done, self.new)
-        state.out[slots, column] = chosen.to(state.out.dtype)
-        made = made + (~done).long()
-        ended = done | self._stops[chosen] | (made >= state.limit[slots])
-        state.made[slots] = made
-        state.length[slots] = state.length[slots] + (~done).long()
-        state.token[slots] = torch.where(done, state.token[slots], chosen)
-        state.done[slots] = ended
-
-    def _begin(self, places: Tensor, chosen: Tensor, lengths: Sequence[int], limits: Sequence[int]) -> None:
-        state = self._state
-        limit = self._placed([min(limit, self.new) for limit in limits])
-        state.out[places, 0] = chosen.to(state.out.dtype)
-        state.token[places] = chosen
-        state.length[places] = self._placed(lengths)
-        state.made[places] = 1
-        state.limit[places] = limit
-        state.done[places] = self._stops[chosen] | (limit <= 1)
+            self._single = SingleStep(self.shape, self.weights, self.device)
+        return self._single
 
     def _norm_after(self, number: int) -> Tensor:
         layers = self.weights.layers
         return layers[number + 1].norm_in if number + 1 < len(layers) else self.weights.norm_out
-
-    def _placed(self, numbers: Sequence[int]) -> Tensor:
-        return torch.as_tensor(list(numbers), dtype=torch.int64).to(self.device)
-
-    def _fresh_state(self) -> _State:
-        count, device = self.slots + 1, self.device
-
-        def zeros(*size: int, dtype: torch.dtype = torch.int64) -> Tensor:
-            return torch.zeros(size, dtype=dtype, device=device)
-
-        return _State(
-            token=zeros(count),
-            length=zeros(count),
-            made=zeros(count),
-            limit=zeros(count),
-            done=torch.ones(count, dtype=torch.bool, device=device),
-            out=zeros(count, self.new + 1, dtype=torch.int32),
-        )
 
     @torch.no_grad()
     def _rotary(self, model: Any) -> dict[str, tuple[Tensor, Tensor]]:
@@ -298,3 +242,16 @@ class Decoder:
             cos, sin = rotary(wide, at, kind) if kind else rotary(wide, at)
             tables[kind] = (cos[0].contiguous(), sin[0].contiguous())
         return tables
+
+
+def _pieces(shape: Shape, cuda: bool) -> Plain:
+    if not cuda:
+        return Plain(shape)
+    from harness.generate.engine.fused import Fused  # Triton is there where CUDA is
+
+    return Fused(shape)
+
+
+def _keys_and_values(size: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    keys, values = torch.zeros((2, *size), dtype=dtype, device=device).unbind()
+    return keys, values

@@ -55,7 +55,7 @@ class Counts:
     joules: float | None = None
     tokenise_seconds: float = 0.0
     compile_seconds: float = 0.0
-    """Weights taken, pieces compiled, steps captured: in no other count of seconds."""
+    """Weights taken, kernels compiled, steps captured: in no other count of seconds."""
     first_token: list[tuple[float, int]] = field(default_factory=list)
     """Seconds of reading prompts together, and how many."""
     between: list[tuple[float, int]] = field(default_factory=list)
@@ -78,12 +78,11 @@ class Counts:
 class EngineGenerator:
     """The generator over a `Decoder`; greedy decoding alone."""
 
-    def __init__(self, loaded: Loaded, compiled: bool = True) -> None:
+    def __init__(self, loaded: Loaded) -> None:
         """Take over a loaded model; EngineUnfitError where the engine cannot run it."""
         _plain(loaded)
         self._loaded = loaded
         self._shape: Shape = read_shape(loaded.model)
-        self._compiled = compiled
         self._decoder: Decoder | None = None
         self._counts = Counts()
 
@@ -91,7 +90,7 @@ class EngineGenerator:
     def facts(self) -> Mapping[str, Any]:
         """The model's facts beside backend, slots, and how the weights are held."""
         decoder = self._decoder
-        mine: dict[str, Any] = {"backend": "engine", "compiled": self._compiled and self._loaded.device.type == "cuda"}
+        mine: dict[str, Any] = {"backend": "engine"}
         if self._loaded.facts.get("precision") == "nf4":
             mine["base_precision"] = "nf4-dequantised"
         if decoder is not None:
@@ -163,8 +162,8 @@ class EngineGenerator:
             return
         start = clock(self._loaded.device)
         decoder = self._fitting(works, slots)
-        decoder.set_stops(stops)
-        decoder.warm()
+        decoder.state.set_stops(stops)
+        decoder.warm({len(work.ids) for work in works})
         counts.compile_seconds = clock(self._loaded.device) - start
         waiting = sorted(works, key=lambda work: (-len(work.ids), work.number))
         with timed(self._loaded.device) as region:
@@ -193,9 +192,9 @@ class EngineGenerator:
             captured = decoder.capture_seconds
             decoder.step(stepped, STEPS)
             captured = decoder.capture_seconds - captured
-            finished = decoder.finished()
+            finished = decoder.state.finished()
             ended = [slot for slot in stepped if finished[slot]]
-            answers = decoder.take(ended) if ended else []
+            answers = decoder.state.take(ended) if ended else []
             spans = decoder.spans([*marks, decoder.mark()])
             counts.add(groups, spans, captured, sum(len(answer) for answer in answers))
             counts.between.append(((spans[-1] - captured) / STEPS, len(stepped)))
@@ -226,7 +225,7 @@ class EngineGenerator:
         wanted = slots or self._auto_slots(len(works), positions)
         while True:
             try:
-                self._decoder = Decoder(self._loaded.model, self._shape, wanted, positions, new, self._compiled)
+                self._decoder = Decoder(self._loaded.model, self._shape, wanted, positions, new)
                 return self._decoder
             except torch.OutOfMemoryError as error:
                 if wanted == 1:

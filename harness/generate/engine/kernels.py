@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
 import torch
 import triton
 import triton.language as tl
+from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
+
+from harness.generate.engine.token_kernels import turned_head
 
 Tensor = torch.Tensor
 
@@ -20,32 +27,15 @@ CHUNK = 8192
 
 
 @triton.jit
-def _turned(at, place, partner, weight_at, cos, sin, sign, eps, mask, NORM: tl.constexpr, GEMMA: tl.constexpr, SIZE: tl.constexpr):  # fmt: skip
-    """A head's vector, normed and rotated, from the projection in memory; rounded as transformers rounds."""
-    kind = at.dtype.element_ty
-    x = tl.load(at + place, mask=mask, other=0.0).to(tl.float32)
-    other = tl.load(at + partner, mask=mask, other=0.0).to(tl.float32)
-    if NORM:
-        d = tl.arange(0, SIZE)
-        scale = tl.rsqrt(tl.sum(x * x, axis=1) / SIZE + eps)[:, None]
-        w = tl.load(weight_at + d).to(tl.float32)[None, :]
-        w_other = tl.load(weight_at + (d + SIZE // 2) % SIZE).to(tl.float32)[None, :]
-        if GEMMA:
-            x = (x * scale * w).to(kind).to(tl.float32)
-            other = (other * scale * w_other).to(kind).to(tl.float32)
-        else:
-            x = ((x * scale).to(kind).to(tl.float32) * w).to(kind).to(tl.float32)
-            other = ((other * scale).to(kind).to(tl.float32) * w_other).to(kind).to(tl.float32)
-    return (x * cos + sign * other * sin).to(kind)
-
-
-@triton.jit
 def _attend(
     qkv, q_norm, k_norm, cos_at, sin_at, keys, values, lengths, slots, out_at, peaks_at, totals_at, sums_at,
     eps, scale, window, slot_stride, position_stride,
     KV: tl.constexpr, GROUP: tl.constexpr, PADDED: tl.constexpr, SIZE: tl.constexpr, BLOCK: tl.constexpr,
-    PARTS: tl.constexpr, NORM: tl.constexpr, GEMMA: tl.constexpr, PRECISION: tl.constexpr,
+    PARTS: tl.constexpr, NORM: tl.constexpr, GEMMA: tl.constexpr, PRECISION: tl.constexpr, EARLY: tl.constexpr,
 ):  # fmt: skip
+    if EARLY:
+        gdc_launch_dependents()
+        gdc_wait()
     row, head, part = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     slot = tl.load(slots + row).to(tl.int64)
     length = tl.load(lengths + row).to(tl.int32)
@@ -58,7 +48,9 @@ def _attend(
     start_of_row = row * (KV * GROUP + 2 * KV) * SIZE
     mine = start_of_row + (head * GROUP + g[:, None]) * SIZE
     real = g[:, None] < GROUP
-    q = _turned(qkv, mine + d[None, :], mine + swapped[None, :], q_norm, cos, sin, sign, eps, real, NORM, GEMMA, SIZE)
+    q = turned_head(
+        qkv, mine + d[None, :], mine + swapped[None, :], q_norm, cos, sin, sign, eps, real, NORM, GEMMA, SIZE
+    )
     base = slot * slot_stride + head * SIZE
     most = tl.full([PADDED], float("-inf"), tl.float32)
     total = tl.zeros([PADDED], tl.float32)
@@ -66,7 +58,7 @@ def _attend(
     if part == 0:  # the new token: its key and value go to the cache and are attended to from here
         one = tl.arange(0, 1)[:, None]
         key = start_of_row + (KV * GROUP + head) * SIZE + one
-        k_new = _turned(
+        k_new = turned_head(
             qkv, key + d[None, :], key + swapped[None, :], k_norm, cos, sin, sign, eps, one < 1, NORM, GEMMA, SIZE
         )
         v_new = tl.load(qkv + start_of_row + (KV * GROUP + KV + head) * SIZE + d[None, :] + one)
@@ -141,6 +133,45 @@ def _argmax_join(bests, places, out_at, width, CHUNKS: tl.constexpr, PADDED: tl.
     tl.store(out_at + row, tl.min(tl.where(x == tl.max(x, axis=0), place, width), axis=0).to(tl.int64))
 
 
+@triton.jit
+def _inputs(slots, done, token, length, token_out, length_out):
+    row = tl.program_id(0)
+    slot = tl.load(slots + row)
+    tl.store(token_out + row, tl.load(token + slot))
+    tl.store(length_out + row, tl.where(tl.load(done + slot) != 0, 0, tl.load(length + slot)))
+
+
+@triton.jit
+def _advance(slots, chosen_at, stops, done_at, token, length, made_at, limit, out, new):
+    row = tl.program_id(0)
+    slot = tl.load(slots + row)
+    chosen = tl.load(chosen_at + row)
+    done = tl.load(done_at + slot) != 0
+    made = tl.load(made_at + slot)
+    tl.store(out + slot * (new + 1) + tl.where(done, new, made), chosen.to(tl.int32))
+    if not done:
+        tl.store(made_at + slot, made + 1)
+        tl.store(length + slot, tl.load(length + slot) + 1)
+        tl.store(token + slot, chosen)
+        ended = (tl.load(stops + chosen) != 0) | (made + 1 >= tl.load(limit + slot))
+        tl.store(done_at + slot, ended.to(tl.uint8))
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Attention's output in parts, each with the peak of its scores and the sum of its weights; fp32.
+
+    A part's cell is ((row * kv_heads + kv_head) * count + part) * padded + head within its kv_head.
+    """
+
+    peaks: Tensor
+    totals: Tensor
+    sums: Tensor
+    """[cells, head_dim]"""
+    count: int
+    padded: int
+
+
 def attend(
     qkv: Tensor,
     norms: tuple[Tensor | None, Tensor | None],
@@ -161,30 +192,64 @@ def attend(
     [positions, head_dim] in fp32; cache = keys and values [slots, positions, kv_heads, head_dim]; lengths [rows]
     positions already there, slots [rows] where.
     """
+    rows, kv_heads, size = qkv.shape[0], cache[0].shape[2], cache[0].shape[3]
+    out = torch.empty((rows, heads * size), dtype=qkv.dtype, device=qkv.device)
+    parts = SPLITS if rows * kv_heads <= FEW_ROWS else 1
+    how: dict[str, Any] = {"heads": heads, "eps": eps, "gemma": gemma, "scale": scale, "window": window}
+    found = _attended(qkv, norms, turns, cache, lengths, slots, out, parts, how, {"EARLY": False})
+    if parts > 1:
+        _join[(rows, heads)](
+            found.peaks, found.totals, found.sums, out,
+            KV=kv_heads, GROUP=heads // kv_heads, PADDED=found.padded, SIZE=size, PARTS=parts, num_warps=2,
+        )  # fmt: skip
+    return out
+
+
+def attend_parts(
+    qkv: Tensor,
+    norms: tuple[Tensor | None, Tensor | None],
+    turns: tuple[Tensor, Tensor],
+    cache: tuple[Tensor, Tensor],
+    lengths: Tensor,
+    slots: Tensor,
+    how: Mapping[str, Any],
+    launch: Mapping[str, Any],
+) -> Parts:
+    """Do what `attend` does and leave the parts to be joined by the caller; `launch` says how kernels follow."""
+    return _attended(qkv, norms, turns, cache, lengths, slots, qkv, SPLITS, how, launch)
+
+
+def _attended(
+    qkv: Tensor,
+    norms: tuple[Tensor | None, Tensor | None],
+    turns: tuple[Tensor, Tensor],
+    cache: tuple[Tensor, Tensor],
+    lengths: Tensor,
+    slots: Tensor,
+    out: Tensor,
+    parts: int,
+    how: Mapping[str, Any],
+    launch: Mapping[str, Any],
+) -> Parts:
+    """Attention into `out` where there is one part, else into the parts."""
     keys, values = cache
     rows, kv_heads, size = qkv.shape[0], keys.shape[2], keys.shape[3]
-    group = heads // kv_heads
+    group = how["heads"] // kv_heads
     wide = qkv.element_size() == 4
-    parts = SPLITS if rows * kv_heads <= FEW_ROWS else 1
     block, warps, stages = WIDE if wide else FEW if parts > 1 else MANY
     padded = max(16, triton.next_power_of_2(group))
-    out = torch.empty((rows, heads * size), dtype=qkv.dtype, device=qkv.device)
     cells = rows * kv_heads * parts * padded if parts > 1 else 1
     scratch = torch.empty((2 + size, cells), dtype=torch.float32, device=qkv.device)
-    peaks, totals, sums = scratch[0], scratch[1], scratch[2:]
+    found = Parts(scratch[0], scratch[1], scratch[2:], parts, padded)
     normed = norms[0] is not None
     q_norm, k_norm = norms if normed else (qkv, qkv)
     _attend[(rows, kv_heads, parts)](
-        qkv, q_norm, k_norm, *turns, keys, values, lengths, slots, out, peaks, totals, sums,
-        eps, scale, window, keys.stride(0), keys.stride(1),
-        KV=kv_heads, GROUP=group, PADDED=padded, SIZE=size, BLOCK=block, PARTS=parts, NORM=normed, GEMMA=gemma,
-        PRECISION="ieee" if wide else "tf32", num_warps=warps, num_stages=stages,
+        qkv, q_norm, k_norm, *turns, keys, values, lengths, slots, out, found.peaks, found.totals, found.sums,
+        how["eps"], how["scale"], how["window"], keys.stride(0), keys.stride(1),
+        KV=kv_heads, GROUP=group, PADDED=padded, SIZE=size, BLOCK=block, PARTS=parts, NORM=normed, GEMMA=how["gemma"],
+        PRECISION="ieee" if wide else "tf32", num_warps=warps, num_stages=stages, **launch,
     )  # fmt: skip
-    if parts > 1:
-        _join[(rows, heads)](
-            peaks, totals, sums, out, KV=kv_heads, GROUP=group, PADDED=padded, SIZE=size, PARTS=parts, num_warps=2
-        )
-    return out
+    return found
 
 
 def argmax(logits: Tensor) -> Tensor:
@@ -193,7 +258,38 @@ def argmax(logits: Tensor) -> Tensor:
     chunks = triton.cdiv(width, CHUNK)
     bests = torch.empty((rows, chunks), dtype=torch.float32, device=logits.device)
     places = torch.empty((rows, chunks), dtype=torch.int32, device=logits.device)
-    out = torch.empty(rows, dtype=torch.int64, device=logits.device)
     _argmax[(rows, chunks)](logits, bests, places, width, CHUNK=CHUNK, CHUNKS=chunks, num_warps=8)
+    return argmax_join(bests, places, width)
+
+
+def argmax_join(bests: Tensor, places: Tensor, width: int) -> Tensor:
+    """Return each row's index of the largest of `bests` [rows, chunks], found at `places`; the lowest among equals."""
+    rows, chunks = bests.shape
+    out = torch.empty(rows, dtype=torch.int64, device=bests.device)
     _argmax_join[(rows,)](bests, places, out, width, CHUNKS=chunks, PADDED=triton.next_power_of_2(chunks), num_warps=1)
     return out
+
+
+def inputs(slots: Tensor, done: Tensor, token: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
+    """Return token and length [rows] of `slots` [rows], length 0 where `done`; the others are [slots] (`State`)."""
+    tokens, lengths = torch.empty((2, slots.shape[0]), dtype=torch.int64, device=slots.device).unbind()
+    _inputs[(slots.shape[0],)](slots, done.view(torch.uint8), token, length, tokens, lengths, num_warps=1)
+    return tokens, lengths
+
+
+def advance(
+    slots: Tensor,
+    chosen: Tensor,
+    stops: Tensor,
+    done: Tensor,
+    token: Tensor,
+    length: Tensor,
+    made: Tensor,
+    limit: Tensor,
+    out: Tensor,
+) -> None:
+    """Do what `State.advance` does."""
+    _advance[(slots.shape[0],)](
+        slots, chosen, stops.view(torch.uint8), done.view(torch.uint8), token, length, made, limit, out,
+        out.shape[1] - 1, num_warps=1,
+    )  # fmt: skip

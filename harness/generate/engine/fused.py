@@ -1,0 +1,115 @@
+"""A decoder in pieces for a GPU: torch's matrix products, and one kernel for all that stands between two of them."""
+
+from __future__ import annotations
+
+import torch
+import triton
+from torch.nn import functional
+
+from harness.generate.engine import kernels, token_kernels
+from harness.generate.engine.attention import prompt_attention
+from harness.generate.engine.plain import Plain
+from harness.generate.engine.shape import Shape
+from harness.generate.engine.weights import LayerWeights, Weights
+
+Tensor = torch.Tensor
+GATE_BLOCK = 1024
+
+
+class Fused(Plain):
+    """The same pieces, rounded at the same places."""
+
+    def __init__(self, shape: Shape) -> None:
+        """Take the family's choices from its shape."""
+        super().__init__(shape)
+        self._norms = {"eps": shape.eps, "GEMMA": shape.gemma}
+
+    def enter(self, tokens: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
+        """Return ids [T] as the residual stream [T, hidden] and the first layer's normed input."""
+        hidden = weights.embedding.shape[1]
+        stream, normed = torch.empty(
+            (2, tokens.shape[0], hidden), dtype=weights.embedding.dtype, device=tokens.device
+        ).unbind()
+        token_kernels.enter[(tokens.shape[0],)](
+            tokens, weights.embedding, weights.layers[0].norm_in, stream, normed, weights.embedding_scale,
+            H=hidden, WIDE=triton.next_power_of_2(hidden), SCALED=weights.embedding_scale != 1.0, **self._norms,
+        )  # fmt: skip
+        return stream, normed
+
+    def read(
+        self,
+        normed: Tensor,
+        layer: LayerWeights,
+        turns: tuple[Tensor, Tensor],
+        cache: tuple[Tensor, Tensor],
+        slots: Tensor,
+        window: int,
+    ) -> Tensor:
+        """Return attention's output over whole prompts, as `Plain.read`."""
+        sizes, rows = self._shape.sizes, slots.shape[0]
+        keys, values = cache
+        qkv = functional.linear(normed, layer.qkv, layer.qkv_bias)
+        tokens, heads, size = qkv.shape[0], sizes.heads, sizes.head_dim
+        out = torch.empty((tokens, heads + sizes.kv_heads, size), dtype=qkv.dtype, device=qkv.device)
+        normed_heads = layer.q_norm is not None
+        token_kernels.turn[(tokens,)](
+            qkv, layer.q_norm if normed_heads else qkv, layer.k_norm if normed_heads else qkv, *turns, slots, out,
+            keys, values, tokens // rows, slot_stride=keys.stride(0), position_stride=keys.stride(1),
+            HEADS=heads, KV=sizes.kv_heads, PADDED=triton.next_power_of_2(heads),
+            KV_PADDED=triton.next_power_of_2(sizes.kv_heads), SIZE=size, NORM=normed_heads, **self._norms,
+        )  # fmt: skip
+        turned = out.unflatten(0, (rows, -1))
+        v = qkv.unflatten(-1, (-1, size))[:, heads + sizes.kv_heads :].unflatten(0, (rows, -1))
+        return prompt_attention(turned[:, :, :heads], turned[:, :, heads:], v, self._shape.scale, window)
+
+    def step(
+        self,
+        normed: Tensor,
+        layer: LayerWeights,
+        turns: tuple[Tensor, Tensor],
+        cache: tuple[Tensor, Tensor],
+        lengths: Tensor,
+        slots: Tensor,
+        window: int,
+    ) -> Tensor:
+        """Return attention's output of one new token a row, as `Plain.step`."""
+        shape = self._shape
+        return kernels.attend(
+            functional.linear(normed, layer.qkv, layer.qkv_bias),
+            (layer.q_norm, layer.k_norm),
+            turns,
+            cache,
+            lengths,
+            slots,
+            heads=shape.sizes.heads,
+            eps=shape.eps,
+            gemma=shape.gemma,
+            scale=shape.scale,
+            window=window,
+        )
+
+    def settle(self, stream: Tensor, attended: Tensor, layer: LayerWeights, norm_next: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the stream after attention's output [T, heads * head_dim] and the MLP, and the next normed input."""
+        stream, normed = self._added(
+            stream, functional.linear(attended, layer.out), layer.norm_attended, layer.norm_mlp
+        )
+        both = functional.linear(normed, layer.gate_up)
+        tokens, count = both.shape[0], both.shape[1] // 2
+        inner = torch.empty((tokens, count), dtype=both.dtype, device=both.device)
+        token_kernels.gate[(tokens, triton.cdiv(count, GATE_BLOCK))](
+            both, inner, count, BLOCK=GATE_BLOCK, SILU=self._shape.activation == "silu"
+        )
+        return self._added(stream, functional.linear(inner, layer.down), layer.norm_added, norm_next)
+
+    def choose(self, normed: Tensor, head: Tensor) -> Tensor:
+        """Return the likeliest next id [T] for normed outputs [T, hidden]."""
+        return kernels.argmax(functional.linear(normed, head))
+
+    def _added(self, stream: Tensor, added: Tensor, norm_added: Tensor | None, norm: Tensor) -> tuple[Tensor, Tensor]:
+        hidden = stream.shape[1]
+        after, normed = torch.empty((2, *stream.shape), dtype=stream.dtype, device=stream.device).unbind()
+        token_kernels.add[(stream.shape[0],)](
+            stream, added, norm if norm_added is None else norm_added, norm, after, normed,
+            H=hidden, WIDE=triton.next_power_of_2(hidden), NORM_ADDED=norm_added is not None, **self._norms,
+        )  # fmt: skip
+        return after, normed
