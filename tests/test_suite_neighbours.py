@@ -40,7 +40,7 @@ def test_every_rule_has_a_fixture_and_every_fixture_a_rule():
 
 @pytest.mark.parametrize("rule", [rule.__name__ for rule in RULES])
 def test_a_rule_makes_the_neighbours_its_fixture_shows(rule, schema):
-    assert all(expected for _, expected in cases(rule))
+    assert any(expected for _, expected in cases(rule))
     for gold, expected in cases(rule):
         made = [n.sql for n in neighbours(gold, schema) if n.rule == rule]
         earlier = {n.sql for n in neighbours(gold, schema) if n.rule != rule}
