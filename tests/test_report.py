@@ -366,8 +366,19 @@ def test_the_leaderboard_ranks_published_reports_and_keeps_hand_written_text(run
     assert [float(share) for _, share, _ in rows] == sorted((float(share) for _, share, _ in rows), reverse=True)
     assert {name for name, *_ in rows} == {"base", "checkpoint-60", "checkpoint-120", "checkpoint-180"}
     assert "| NVIDIA H100 80GB HBM3 | 1 220 tok/s |" in text
+    assert "made alike" not in text
     write_leaderboard(tmp_path / "published", readme)
     assert readme.read_text() == text
+
+
+def test_the_leaderboard_says_which_of_its_runs_were_made_otherwise(tmp_path):
+    facts = (make_facts("a", "base"), make_facts("b", "final", decoding={"backend": "transformers"}))
+    runs = [write_run(tmp_path, one, make_items(30, 0.5, 1)) for one in facts]
+    report(runs, tmp_path / "published" / "day")
+    write_leaderboard(tmp_path / "published", tmp_path / "README.md")
+    text = (tmp_path / "README.md").read_text()
+
+    assert "Not all runs of day were made alike: decoding.backend is not recorded in a and transformers in b" in text
 
 
 def test_a_damaged_summary_is_named(tmp_path):

@@ -239,6 +239,9 @@ def test_runs_are_found_by_folder_id_and_beginning(tmp_path):
         write_run(tmp_path / name, {"id": name}, [stored_row()])
     (tmp_path / "c-unfinished").mkdir()
     assert [run.id for run in list_runs(tmp_path)] == ["a-base-1", "a-base-2", "b-base-1"]
+    for name in ("checkpoint-60-f", "checkpoint-120-e", "checkpoint-9-0a"):
+        write_run(tmp_path / "c" / name, {"id": name}, [stored_row()])
+    assert [run.id for run in list_runs(tmp_path / "c")] == ["checkpoint-9-0a", "checkpoint-60-f", "checkpoint-120-e"]
     assert find_run("b-", tmp_path).id == "b-base-1"
     assert find_run("a-base-2", tmp_path).id == "a-base-2"
     assert find_run(str(tmp_path / "a-base-1")).id == "a-base-1"

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness import units
 from harness.errors import StoreError
-from harness.report.summary import FORMAT, markdown
+from harness.report.summary import FORMAT, escaped, markdown
 from harness.report.tables import Cell, Table
 
 BEGIN, END = "<!-- leaderboard: written by `harness report` -->", "<!-- end of leaderboard -->"
@@ -55,7 +55,7 @@ def leaderboard(published: Path, base: Path) -> str:
 
 
 def _entries(published: Path) -> list[tuple[Path, Mapping[str, Any]]]:
-    entries = []
+    entries: list[tuple[Path, Mapping[str, Any]]] = []
     for path in sorted(published.glob("*/summary.json")):
         try:
             document = json.loads(path.read_text(encoding="utf-8"))
@@ -64,7 +64,8 @@ def _entries(published: Path) -> list[tuple[Path, Mapping[str, Any]]]:
             raise StoreError(f"{path} cannot be read ({error!r}); write that report again.") from None
         if number > FORMAT:
             raise StoreError(f"{path} has format {number}, newer than {FORMAT}; read it with a newer harness.")
-        entries += [(path.parent, run) for run in runs]
+        unlike = document.get("unlike") or {}
+        entries += [(path.parent, {**run, "unlike": unlike.get(run["benchmark"]) or ()}) for run in runs]
     return entries
 
 
@@ -93,7 +94,9 @@ def _board(members: Sequence[tuple[Path, Mapping[str, Any]]], base: Path) -> str
     for name, link in dict.fromkeys((row[-1].text, row[-1].href) for row in rows):
         if link:
             text = text.replace(f"| {name} |", f"| [{name}]({link}/) |")
-    return text
+    differing = dict.fromkeys((folder.name, field) for folder, run in members for field in run["unlike"])
+    notes = [f"Not all runs of {name} were made alike: {escaped(field)}." for name, field in differing]
+    return "\n\n".join([text, *notes])
 
 
 def _machines(entries: Sequence[tuple[Path, Mapping[str, Any]]]) -> str:

@@ -127,7 +127,11 @@ def machines(data: ReportData) -> Table:
             label = row.label if facts.machine(row.run) else f"{row.label} (scored only)"
             runs.setdefault((name, *_machine_facts(row)), []).append(label)
     rows = tuple(
-        (Cell(key[0], kind="name"), *(Cell(text or units.NONE, kind="note") for text in (*key[1:], ", ".join(labels))))
+        (
+            Cell(key[0], kind="name"),
+            *(Cell(text or units.NONE, kind="note") for text in key[1:]),
+            Cell(", ".join(labels), kind="note long"),
+        )
         for key, labels in sorted(runs.items())
     )
     slowed = sorted({reason for row in data.rows for reason in facts.throttled(row.run)})

@@ -34,7 +34,7 @@ class Cell:
     href: str = ""
     """URL fragment of the filtered items behind the number."""
     kind: str = ""
-    """`number`, `name`, `small` (few items), `note`; becomes a CSS class."""
+    """`number`, `name`, `small` (few items), `note`, `long` (may take several lines); becomes a CSS class."""
     strip: tuple[float, float, float] | None = None
     """(value, low, high) as shares, drawn as a dot on its interval."""
 
@@ -181,7 +181,8 @@ def _share_cells(score: Score | None) -> list[Cell]:
 def _against(board: Board, first: RunRow, row: RunRow) -> Cell:
     pair = board.pair(first.run.id, row.run.id)
     if pair is None:
-        return Cell("" if row is first else "not comparable", kind="number muted")
+        # why stands beside the comparisons
+        return Cell("", kind="number muted") if row is first else Cell("not comparable", "#compare", "number muted")
     href = link(row.index, versus=str(first.index), flip="any")
     mark = "" if pair.distinguishable else " ≈"
     return Cell(f"{units.points(pair.difference)}{mark}", href, "number")

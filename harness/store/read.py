@@ -68,11 +68,16 @@ def load_items(run: Run | str | Path, columns: Sequence[str] | None = None) -> p
 
 
 def list_runs(folder: str | Path = RUNS) -> list[Run]:
-    """Finished runs under a folder, by name; unfinished ones are left out."""
+    """Finished runs under a folder, by name, checkpoint-60 before checkpoint-120; unfinished ones are left out."""
     base = Path(folder)
     if not base.is_dir():
         return []
-    return [read_run(path) for path in sorted(base.iterdir()) if is_finished(path)]
+    return [read_run(path) for path in sorted(base.iterdir(), key=_natural) if is_finished(path)]
+
+
+def _natural(path: Path) -> list[tuple[str, int]]:
+    """A name as words and numbers, so that numbers go by value."""
+    return [(words, int(digits or 0)) for words, digits in re.findall(r"(\D*)(\d*)", path.name)]
 
 
 def find_run(name: str, folder: str | Path = RUNS) -> Run:

@@ -169,4 +169,6 @@ async function open() {
     dialog.focus();
   }
   dialog.scrollTop = 0;
+  // on a phone the runs are one row that scrolls
+  dialog.querySelector('.runs [aria-pressed="true"]')?.scrollIntoView({ block: "nearest", inline: "center" });
 }
