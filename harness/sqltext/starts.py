@@ -5,8 +5,20 @@ from __future__ import annotations
 import re
 
 _NAME = r"(?:[\w$.]+|\"[^\"\n]+\"|`[^`\n]+`|\[[^\]\n]+\])"
+_NO_ALIAS = (
+    r"(?!(?:FROM|AS|INTO|IS|IN|NOT|AND|OR|LIKE|ILIKE|GLOB|BETWEEN|COLLATE|WHERE|GROUP|ORDER|HAVING|LIMIT|UNION|EXCEPT"
+    r"|INTERSECT|JOIN|INNER|LEFT|RIGHT|FULL|CROSS|NATURAL)\b)"
+)
+_ENGLISH = (
+    r"\s+(?:(?:every|each|any|only|those|these|some|which|and|or|your|our|one\s+of)\s+"
+    rf"{_NO_ALIAS}[A-Za-z]+\b(?!\s*[(.])|an?(?:\s+{_NO_ALIAS}[A-Za-z]+\b){{2}}"
+    rf"|[\w, ]{{1,80}}?\bFROM\s+(?:(?:the|this|these|those|your|our)\s+{_NO_ALIAS}[A-Za-z]"
+    r"|\w+\s+(?:who|whose|that|which|and|because)\b))"
+)
+"""How a sentence that says "select" goes on, and no statement does."""
 _STATEMENT = (
-    r"(?:SELECT\b(?!\s+(?:the|all\s+(?:the|rows|of)|from\s+the|statements?|query|queries)\s)"
+    r"(?:SELECT\b(?!\s+(?:the(?!\s+FROM\b)|all\s+(?:the|rows|of)|from\s+the|statements?|query|queries)\s)"
+    rf"(?!{_ENGLISH})"
     rf"|WITH\s+(?:RECURSIVE\s+)?{_NAME}\s*(?:\([^()]*\)\s*)?AS\s*(?:NOT\s+)?(?:MATERIALIZED\s*)?\("
     rf"|INSERT\s+(?:OR\s+\w+\s+)?INTO\s+{_NAME}|REPLACE\s+INTO\s+{_NAME}|UPDATE\s+(?:OR\s+\w+\s+)?{_NAME}\s+"
     rf"(?:(?:AS\s+)?\w+\s+)?SET\b|DELETE\s+FROM\s+{_NAME}|MERGE\s+INTO\s+{_NAME}|TRUNCATE\s+(?:TABLE\s+)?{_NAME}"
