@@ -6,11 +6,8 @@ import email.utils
 import importlib.util
 import itertools
 import json
-import os
 import shutil
 import socket
-import subprocess
-import sys
 import threading
 import time
 import urllib.request
@@ -18,6 +15,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import forks
 import pytest
 
 from harness.config import load_experiment
@@ -378,30 +376,27 @@ def _served(tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "transformers.cli.transformers", "serve", str(folder), "--device", "cpu"]
-    command += ["--dtype", "float32", "--host", "127.0.0.1", "--port", str(port)]
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(folder.parent / "home"), "OMP_NUM_THREADS": "1"}
-    log = (folder.parent / "serve.log").open("wb")
-    server = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+    command = ["serve", str(folder), "--device", "cpu", "--dtype", "float32"]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    environment = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(folder.parent / "home"), "OMP_NUM_THREADS": "1"}
+    server = forks.start(command, folder, environment, module="transformers.cli.transformers")
     try:
-        until_ready(server, f"http://127.0.0.1:{port}/health", folder.parent / "serve.log")
+        until_ready(server, f"http://127.0.0.1:{port}/health")
         yield f"http://127.0.0.1:{port}/v1", folder
     finally:
-        server.terminate()
-        server.wait(20)
-        log.close()
+        server.kill()
 
 
-def until_ready(server, address, log):
+def until_ready(server, address):
     end = time.monotonic() + 120
-    while time.monotonic() < end:
-        assert server.poll() is None, log.read_text()[-2000:]
+    while time.monotonic() < end and server.poll() is None:
         try:
             with urllib.request.urlopen(address, timeout=5):
                 return
         except OSError:
             time.sleep(0.1)
-    raise AssertionError(f"the server did not start: {log.read_text()[-2000:]}")
+    server.kill()
+    raise AssertionError(f"the server did not start: {server.wait().stderr[-2000:]}")
 
 
 @pytest.mark.slow

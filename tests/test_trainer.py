@@ -5,12 +5,12 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
+import forks
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -213,26 +213,22 @@ def test_over_long_rows_are_counted(base):
 
 # --- what goes wrong
 
-CHILD = """
-import sys, time
-sys.path.insert(0, {tests!r})
-from pathlib import Path
-from test_trainer import EXAMPLES, QUICK, replace, train
-from harness.model.settings import ModelSettings
-slow = lambda done, total, text: time.sleep(0.3)
-train(EXAMPLES, ModelSettings({base!r}, device="cpu"), replace(QUICK, save_every_steps=1), Path({out!r}), progress=slow)
-"""
+
+def main():
+    """A slow training as a process of its own (`forks`): BASE OUT."""
+    base, out = sys.argv[1:]
+    settings = replace(QUICK, save_every_steps=1)
+    train(EXAMPLES, ModelSettings(base, device="cpu"), settings, Path(out), progress=lambda *_: time.sleep(0.3))
 
 
 def test_a_killed_training_resumes_and_ends_where_an_unbroken_one_does(trained, base, tmp_path):
     out = tmp_path / "adapter"
-    code = CHILD.format(tests=str(TESTS), base=base.base, out=str(out))
-    child = subprocess.Popen([sys.executable, "-c", code], cwd=TESTS.parent, stderr=subprocess.DEVNULL)
+    child = forks.start([base.base, str(out)], TESTS.parent, module="test_trainer")
     deadline = time.monotonic() + 120
     while len(find_checkpoints(out)) < 3 and time.monotonic() < deadline and child.poll() is None:
         time.sleep(0.02)
-    child.send_signal(signal.SIGKILL)
-    assert child.wait() == -signal.SIGKILL
+    child.kill()
+    assert child.wait().returncode == -signal.SIGKILL
     assert find_result(out) is None
     last = find_checkpoints(out)[-1]
     half = last.path.with_name("checkpoint-7")  # as if killed while writing it
