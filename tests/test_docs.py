@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,19 @@ def test_documents_override_only_settings_that_exist():
         text = path.read_text(encoding="utf-8")
         for key in re.findall(r"\b((?:benchmark|model|prompt|train|generate|score|eval)\.[a-z_.]+)=", text):
             assert key in known, f"{path.name}: {key}"
+
+
+def test_settings_shown_in_the_documents_exist():
+    known = set(keys(Experiment))
+    shown = [tomllib.loads(block.text) for path in DOCS for block in blocks(path) if block.language == "toml"]
+    assert len(shown) > 1
+    for table in shown:
+        assert set(_leaves(table)) <= known, table
+
+
+def _leaves(table: dict, name: str = "") -> list[str]:
+    below = (_leaves(v, f"{name}{k}.") if isinstance(v, dict) else [f"{name}{k}"] for k, v in table.items())
+    return [key for keys_below in below for key in keys_below]
 
 
 @pytest.mark.skipif(not README.is_file(), reason="there is no README yet")

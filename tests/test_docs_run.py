@@ -41,16 +41,42 @@ NEEDS = {
     # docs/formats.md
     "harness score singers.jsonl out/tiny/samples_singers_2026-11-24T08-30-01.jsonl": f"{TESTED}: test_foreign.py",
     "harness score singers.jsonl logs/2026-11-24T08-30-27-00-00_singers.eval": f"{TESTED}: test_foreign.py",
+    # docs/suites.md
+    "harness score pocket predictions.jsonl --out reports/runs/mine": f"{TESTED}: tests/test_suite_scoring.py",
+    "harness score pocket predictions.jsonl score.suite=false": f"{TESTED}: tests/test_suite_scoring.py",
+    "harness witness pocket 100006": f"{TESTED}: tests/test_suite_audit.py",
+    "harness witness pocket 100006 --sql 'SELECT AVG(mirror_size) FROM telescopes'": f"{TESTED}: test_suite_audit.py",
     # README's verify, docs/scaling.md
-    'harness verify reports/runs/a': f"{TESTED}: tests/test_verify.py",
-    'harness score questions.parquet predictions.parquet --out reports/runs/million --shard 1/64': f"{TESTED}: tests/test_shards.py",  # noqa: E501
-    'harness score --join reports/runs/million': f"{TESTED}: tests/test_shards.py",
-    'harness verify reports/runs/million': f"{TESTED}: tests/test_shards.py",
-    'harness verify reports/runs/a benchmark.root=/data/spider --sample 500': f"{TESTED}: tests/test_shards.py",
-    'harness rescore reports/runs/a benchmark.root=/data/spider': f"{TESTED}: tests/test_verify.py",
-    'harness plan benchmarks/gretel/gemma-3-1b.toml --gpu A100 --n 100000': f"{TESTED}: tests/test_shards.py",
+    "harness verify reports/runs/a": f"{TESTED}: tests/test_verify.py",
+    "harness score questions.parquet predictions.parquet --out reports/runs/million --shard 1/64": f"{TESTED}: tests/test_shards.py",  # noqa: E501
+    "harness score --join reports/runs/million": f"{TESTED}: tests/test_shards.py",
+    "harness verify reports/runs/million": f"{TESTED}: tests/test_shards.py",
+    "harness verify reports/runs/a benchmark.root=/data/spider --sample 500": f"{TESTED}: tests/test_shards.py",
+    "harness rescore reports/runs/a benchmark.root=/data/spider": f"{TESTED}: tests/test_verify.py",
+    "harness plan benchmarks/gretel/gemma-3-1b.toml --gpu A100 --n 100000": f"{TESTED}: tests/test_shards.py",
 }
 """Commands that are not run here, with what they need; all others are."""
+READ = {
+    ("formats.md", "task: singers"): "a task of lm-evaluation-harness, whose real logs tests/test_foreign.py reads",
+    ("formats.md", "lm_eval --model hf"): "lm-evaluation-harness",
+    ("formats.md", "import json"): "inspect_ai, whose real logs tests/test_foreign.py reads",
+    ("huggingface.md", "[train]"): "settings: tests/test_docs.py looks each up; pushed in tests/test_card.py",
+    ("huggingface.md", "def compute_metrics"): "a Trainer of the reader's own",
+    ("huggingface.md", "tensorboard --logdir"): "a browser; its files are read in tests/test_trackers.py",
+    ("scaling.md", "accelerate launch --config_file"): f"8 GPUs; with two processes: {TESTED}: tests/test_ranks.py",
+    ("scaling.md", "accelerate launch --config_file examples/accelerate_8_gpus.yaml -m harness train"): "as above",
+    ("servers.md", "[generate]"): "settings: tests/test_docs.py looks each up; used in tests/test_server.py",
+    ("servers.md", "vllm serve"): "vLLM and GPUs",
+}
+"""Blocks that no test runs and that hold no command of ours: page and first words -> what they are."""
+PAGES = ("sql.md", "python.md", "formats.md", "servers.md")
+RUN_IN = {
+    "your-own-database.md": "test_a_stranger_comes_from_a_database_to_a_report_by_the_page_as_written",
+    "ci.md": "test_a_stranger_comes_from_a_database_to_a_report_by_the_page_as_written",
+    "huggingface.md": "tests/test_metrics.py",
+    **dict.fromkeys(PAGES, "test_the_other_pages_run_as_written"),
+}
+"""Pages with blocks that are run -> where."""
 
 
 def _runnable(block: Block) -> bool:
@@ -63,6 +89,25 @@ def test_every_command_is_run_or_says_what_it_needs(path):
         left = [command for command in block.commands if command not in NEEDS]
         # the README's block is a list of examples, each of which is run by itself
         assert not left or path.name == "README.md" or (block.language in SHELL and _runnable(block)), left
+
+
+@pytest.mark.parametrize("path", [ROOT / "README.md", *DOCS], ids=lambda path: path.name)
+def test_no_block_is_passed_over_in_silence(path):
+    text, found = path.read_text(encoding="utf-8"), blocks(path)
+    fences = [line for line in text.splitlines() if line.lstrip().startswith(("```", "~~~"))]
+    assert len(fences) == 2 * len(found), "a block that is indented, or otherwise fenced, would not be seen"
+    for block in found:
+        is_run = block.language in (*SHELL, "python", "text") and _runnable(block)
+        if is_run:
+            assert path.name in RUN_IN, f"no test runs the blocks of {path.name}"
+        elif not block.commands:
+            words = [words for page, words in READ if page == path.name and block.text.startswith(words)]
+            assert words, f"{path.name}: neither run nor listed: {block.text[:60]!r}"
+
+
+def test_no_block_is_listed_that_no_page_has():
+    texts = {path.name: [block.text for block in blocks(path)] for path in DOCS}
+    assert [key for key in READ if not any(text.startswith(key[1]) for text in texts[key[0]])] == []
 
 
 def test_no_command_is_excused_that_no_document_has():
@@ -111,7 +156,7 @@ def workflow_runs(folder: Path, environment: dict[str, str]) -> None:
     assert "execution accuracy" in (folder / "step.md").read_text().lower()
 
 
-@pytest.mark.parametrize("name", ["sql.md", "python.md", "formats.md", "servers.md"])
+@pytest.mark.parametrize("name", PAGES)
 def test_the_other_pages_run_as_written(place, name):
     # docs/huggingface.md runs in tests/test_metrics.py
     folder, environment = place
