@@ -101,7 +101,7 @@ def nursery() -> str:
         process = subprocess.Popen(
             [sys.executable, __file__, "--serve", address], stdin=subprocess.PIPE, env=environment
         )
-        end = time.monotonic() + 240
+        end = time.monotonic() + 280
         while not os.path.exists(address):
             assert process.poll() is None, "the nursery has ended"
             assert time.monotonic() < end, "the nursery does not answer"

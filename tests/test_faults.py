@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import sqlite3
 import subprocess
@@ -263,3 +264,12 @@ def test_a_loss_that_is_no_number_ends_training_with_the_setting_to_change(loss)
     state = TrainerState(global_step=7, max_steps=9)
     with pytest.raises(DivergedError, match=r"at step 7; lower train.learning_rate \(it is 0.5\)"):
         watch.on_log(None, state, TrainerControl(), {"loss": loss})
+
+
+def test_every_test_that_the_fault_table_and_the_threat_model_name_exists():
+    tests = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("test_*.py")}
+    for page in ("reports/faults.md", "docs/threat-model.md"):
+        named = set(re.findall(r"`(test_\w+(?:\.py)?)`", (ROOT / page).read_text(encoding="utf-8")))
+        assert len(named) > 5
+        missing = {name for name in named if name not in tests and not any(f"def {name}(" in t for t in tests.values())}
+        assert not missing, page

@@ -14,7 +14,6 @@ import json
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,10 @@ from typing import Any
 import pyarrow.parquet as pq
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+import forks  # noqa: E402
+import tiny_model  # noqa: E402
+
 SCRIPT = (
     "CREATE TABLE orders (id INT PRIMARY KEY, customer TEXT, total REAL); "
     "INSERT INTO orders VALUES (1, 'a', 2.5), (2, 'b', 3.0), (3, NULL, 9.5);"
@@ -154,8 +157,8 @@ def kill(place: Path, command: tuple[str, ...], seconds: float, draw: random.Ran
         time.sleep(pause)
         when = "behind a change"
     alive = running.poll() is None
-    running.send_signal(signal.SIGKILL)
-    running.communicate()
+    running.kill()
+    running.wait()
     return alive, f"{when}, {time.monotonic() - begun:.2f} s"
 
 
@@ -172,21 +175,17 @@ def state(place: Path) -> tuple[Any, ...]:
     return tuple(sorted(found))
 
 
-def start_harness(place: Path, command: tuple[str, ...]) -> subprocess.Popen[str]:
-    """One harness command in a place."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    words = [sys.executable, "-m", "harness", *command]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(words, cwd=place, env=environment, stdout=pipe, stderr=pipe, text=True)
+def start_harness(place: Path, command: tuple[str, ...]) -> forks.Running:
+    """One harness command in a place, forked from a process that has imported everything."""
+    return forks.start(command, place, {"HF_HUB_OFFLINE": "1"})
 
 
 def run(place: Path, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     """One command to its end."""
-    running = start_harness(place, command)
-    out, err = running.communicate()
-    if check and running.returncode:
-        raise SystemExit(f"{' '.join(command)} failed undisturbed:\n{err}")
-    return subprocess.CompletedProcess(command, running.returncode, out, err)
+    done = start_harness(place, command).wait(600)
+    if check and done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed undisturbed:\n{done.stderr}")
+    return done
 
 
 # -- what must come out alike
@@ -268,9 +267,6 @@ STAGES = {
 
 def build(place: Path) -> None:
     """A tiny model, a benchmark with predictions, an experiment file."""
-    sys.path.insert(0, str(ROOT / "tests"))
-    import tiny_model
-
     tiny_model.build(place / "tiny")
     (place / "bench").mkdir()
     (place / "bench" / "benchmark.toml").write_text('name = "toy"\ntrain = "train.jsonl"\ntest = "test.jsonl"\n')
