@@ -38,19 +38,21 @@ _WORDS = ("ash", "oak", "elm", "fir", "yew", "bay", "fig", "box")
 _QUESTIONS = (
     ("SELECT name FROM site WHERE id = {k}", "SELECT s.name FROM site AS s WHERE s.id = {k}"),
     (
-        "SELECT s.name, sum(v.volume) FROM site s JOIN visit v ON s.id = v.site_id GROUP BY s.name ORDER BY s.name",
-        "SELECT name, SUM(volume) AS total FROM visit JOIN site ON site.id = site_id GROUP BY name ORDER BY name",
+        "SELECT s.name, sum(v.volume) FROM site s JOIN visit v ON s.id = v.site_id WHERE v.volume <> {k} "
+        "GROUP BY s.name ORDER BY s.name",
+        "SELECT name, SUM(volume) AS total FROM visit JOIN site ON site.id = site_id WHERE volume <> {k} "
+        "GROUP BY name ORDER BY name",
     ),
     ("SELECT count(*) FROM visit WHERE volume > {k}", "SELECT COUNT(*) FROM visit WHERE volume >= {k}"),
     (
-        "SELECT name FROM site WHERE id NOT IN (SELECT site_id FROM visit)",
-        "SELECT name FROM site s WHERE NOT EXISTS (SELECT 1 FROM visit v WHERE v.site_id = s.id)",
+        "SELECT name FROM site WHERE id NOT IN (SELECT site_id FROM visit WHERE volume <> {k})",
+        "SELECT name FROM site s WHERE NOT EXISTS (SELECT 1 FROM visit v WHERE v.site_id = s.id AND v.volume <> {k})",
     ),
 )
 
 
 def script_items(count: int) -> tuple[list[Item], dict[str, str]]:
-    """Items that bring two small tables of their own, and predictions that all have to be run."""
+    """Items that bring two small tables of their own, and predictions that all have to be run; no text comes twice."""
     items, predictions = [], {}
     for n in range(count):
         rows = ", ".join(f"({i}, '{_WORDS[(n + i) % 8]}{n}')" for i in range(3))
@@ -59,7 +61,7 @@ def script_items(count: int) -> tuple[list[Item], dict[str, str]]:
             f"CREATE TABLE site (id INT, name TEXT); CREATE TABLE visit (id INT, site_id INT, volume DOUBLE); "
             f"INSERT INTO site VALUES {rows}; INSERT INTO visit VALUES {visits};"
         )
-        gold, prediction = (text.format(k=n % 40) for text in _QUESTIONS[n % len(_QUESTIONS)])
+        gold, prediction = (text.format(k=n) for text in _QUESTIONS[n % len(_QUESTIONS)])
         key = hashlib.sha256(script.encode()).hexdigest()
         base = Database(key=key, script=script)
         items.append(Item(id=f"s{n}", question="", context=script, golds=(gold,), database=base))

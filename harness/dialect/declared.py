@@ -7,7 +7,7 @@ Whatever is not plain (views, CREATE ... AS, ALTER, a type by an unusual name) i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from functools import lru_cache
 
 from harness.dialect.catalog import Catalog
 from harness.sqltext.scan import NUMBER, QUOTED, WORD, Token, significant
@@ -28,7 +28,8 @@ _TABLE_WORDS = frozenset(["PRIMARY", "FOREIGN", "UNIQUE", "CHECK", "CONSTRAINT"]
 _FILLS = re.compile(r"\s*INSERT\s+INTO\b", re.IGNORECASE)
 
 
-def declared_catalog(statements: Iterable[str]) -> Catalog | None:
+@lru_cache(maxsize=64)
+def declared_catalog(statements: tuple[str, ...]) -> Catalog | None:
     """Tables and columns after these statements; None where they hold anything but plain CREATE TABLE and INSERT."""
     tables: dict[str, dict[str, str]] = {}
     for sql in statements:

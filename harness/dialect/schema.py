@@ -12,6 +12,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from sqlglot import exp
 
@@ -47,6 +48,7 @@ class SchemaLoad:
     """DuckDB's words, one for each statement that could not be loaded; empty: the script is loaded."""
 
 
+@lru_cache(maxsize=64)
 def plain_schema(script: str, dialects: tuple[str, ...]) -> tuple[str, ...] | None:
     """The script's statements as they are tried first, where each of them makes or fills a table; else None.
 

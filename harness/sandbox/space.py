@@ -234,6 +234,7 @@ class ScriptSpace(Space):
         """Set the tables up from statements that `load_script` gave earlier."""
         self._writing = True
         self.statements = statements
+        self.catalog = declared_catalog(statements) or self._lazy()
         self.engine.run(_joined("BEGIN", *statements), self._seconds)
 
     def load_attached(self, statements: tuple[str, ...]) -> None:

@@ -25,11 +25,11 @@ from harness.records import RULES, Database, Outcome
 from harness.sandbox.engine import PLACES, Failure
 from harness.sandbox.space import FileSpace, ScriptSpace, Space
 from harness.scoring.gold import Gold, ask_gold, run_reading, run_writing
-from harness.scoring.grades import Grades
+from harness.scoring.grades import Grades, gold_form
 from harness.scoring.outcomes import outcome_of, reason_of
 from harness.scoring.question import STAGE_GOLD, STAGE_PREDICTION, STAGE_SCHEMA, Question
 from harness.scoring.settings import ScoreSettings
-from harness.sqltext import Kind, form_of, normal_text, split_statements, statement_kind
+from harness.sqltext import Kind, normal_text, split_statements, statement_kind
 
 ALL_FALSE = dict.fromkeys(RULES, False)
 _MAX_PACKED = 8 * 2**20
@@ -123,7 +123,7 @@ class Case:
             self._judge.stage(STAGE_GOLD)
             statements = self._space.statements if isinstance(self._space, ScriptSpace) else ()
             # the names are those of the tables before a gold writes
-            form = form_of(sql, self._settings.dialects, self._space.catalog)
+            form = gold_form(sql, self._settings.dialects, self._space.catalog)
             gold = replace(ask_gold(self._space, sql, statements, self._settings), form=form)
         self._judge.keep(key, gold)
         if self._settings.cache_dir:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 
-from harness.dialect import settings_of
+from harness.dialect import Catalog, declared_catalog, plain_schema, settings_of
 from harness.errors import DataError
 from harness.records import Database
 from harness.sandbox.engine import Engine, EngineSettings
@@ -49,6 +49,14 @@ class Desk:
         if len(self._files) > (self._entered is not None) and any(map(SEES_ALL.search, statements)):
             self._keep_only(self._entered)
         return space
+
+    def catalog(self, database: Database) -> Catalog | None:
+        """The names of a database's tables, where they can be told without setting it up."""
+        if database.path:
+            kept = self._files.get(database.key)
+            return None if kept is None else kept.catalog
+        statements = plain_schema(database.script, self._settings.dialects)
+        return declared_catalog(statements) if statements else None
 
     def give_back(self) -> None:
         """Make the lent space ready for the next job; one that cannot be reset takes the whole DuckDB with it."""

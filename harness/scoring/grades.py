@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from harness.dialect import Catalog
-from harness.sqltext import Form, form_of, match_form, normal_text
+from harness.sqltext import ExactMatch, Form, form_of, match_form, normal_text
+
+# asked for when jobs are prepared, found again when they are answered
+_form, _match = lru_cache(maxsize=64)(form_of), lru_cache(maxsize=64)(match_form)
+
+
+def gold_form(gold: str, dialects: tuple[str, ...], catalog: Catalog | None) -> Form | None:
+    """As `form_of`, kept for a while where the catalog is at hand."""
+    return _form(gold, dialects, catalog) if type(catalog) is Catalog else form_of(gold, dialects, catalog)
+
+
+def graded(gold: str, form: Form, sql: str, catalog: Catalog | None) -> ExactMatch:
+    """As `match_form`, kept likewise."""
+    return _match(gold, form, sql, catalog) if type(catalog) is Catalog else match_form(gold, form, sql, catalog)
 
 
 class Grades:
@@ -21,14 +36,14 @@ class Grades:
         self._left.remove(gold)
         if form is None or self.exact:
             return
-        found = match_form(gold, form, self._sql, catalog)
+        found = graded(gold, form, self._sql, catalog)
         self.exact |= found.exact
         self.structural |= found.structural
 
     def compare_rest(self, catalog: Catalog | None) -> None:
         """The golds that were not asked: those behind the one that matched, those that cannot be scored."""
         for gold in list(self._left):
-            self.compare(gold, None if self.exact else form_of(gold, self._dialects, catalog), catalog)
+            self.compare(gold, None if self.exact else gold_form(gold, self._dialects, catalog), catalog)
 
     def document(self) -> dict[str, bool]:
         """The three grades as a verdict's document has them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from contextlib import suppress
 from typing import Any
 
 from harness.records import Database, Outcome
@@ -13,6 +14,7 @@ from harness.sandbox.worker import Reply
 from harness.scoring.case import ALL_FALSE, Case, fault_at
 from harness.scoring.desk import Desk
 from harness.scoring.gold import Gold
+from harness.scoring.grades import gold_form, graded
 from harness.scoring.outcomes import outcome_of, reason_of
 from harness.scoring.question import STAGE_GOLD, STAGE_SCHEMA, STAGE_SUITE, Question
 from harness.scoring.settings import ScoreSettings
@@ -32,6 +34,21 @@ class Judge:
         self._watchdog = watchdog
         self._desk = Desk(settings, watchdog)
         self._golds: OrderedDict[str, Gold] = OrderedDict()
+        self._documents: dict[int, dict[str, Any]] = {}
+        """What reading told of the jobs that are prepared, by the id of their payload."""
+
+    def prepare(self, payload: Question) -> None:
+        """Exact match ahead of execution: parsing takes four times as long between two statements of DuckDB."""
+        with suppress(Exception):  # whatever it is, answering meets it again and says so
+            document = self._documents[id(payload)] = self._read(payload)
+            catalog = self._desk.catalog(payload.database)
+            if catalog is None or document["string_match"]:
+                return
+            for sql, key, packed in zip(payload.golds, payload.keys, payload.known, strict=True):
+                gold = self.recall(key, packed)
+                form = gold_form(sql, self.settings.dialects, catalog) if gold is None else gold.form
+                if form is not None:
+                    graded(sql, form, document["sql"], catalog)
 
     def answer(self, payload: Question, partial: Reply | None) -> tuple[dict[str, Any], bytes]:
         """The verdict as a document, and the packed golds that the cache lacks."""
@@ -39,7 +56,7 @@ class Judge:
         document: dict[str, Any] = {"sql": ""}
         fresh: dict[str, bytes] = {}
         try:
-            document = self._read(payload)
+            document = self._documents.pop(id(payload), None) or self._read(payload)
             if partial is not None:
                 partial(document)
             known = document
