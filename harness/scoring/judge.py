@@ -56,7 +56,7 @@ class Judge:
         document: dict[str, Any] = {"sql": ""}
         fresh: dict[str, bytes] = {}
         try:
-            document = self._documents.pop(id(payload), None) or self._read(payload)
+            document = self._documents.pop(id(payload), {}) or self._read(payload)
             if partial is not None:
                 partial(document)
             known = document
