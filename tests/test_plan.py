@@ -14,6 +14,7 @@ from harness.throughput.cost import ModelShape
 ROOT = Path(__file__).resolve().parent.parent
 GEMMA = ModelShape(hidden=640, layers=18, heads=4, kv_heads=1, head_dim=256, mlp=2048, vocabulary=262144)
 LOAD = Load(1000, 350.0, 30.0)
+ENGINE = ROOT / "reports" / "published" / "2026-11-24-h100-speed" / "engine.json"
 PUBLISHED = sorted((ROOT / "reports" / "published").glob("*spider/runs/*/run.json"))
 
 
@@ -69,3 +70,23 @@ def test_the_command_predicts_pocket_without_any_run(capsys, monkeypatch):
     assert document["questions"] == 100_000
     assert document["cost"] == pytest.approx(document["seconds"] / 1800, rel=1e-3)
     assert document["seconds"] == pytest.approx(sum(document["phases"].values()), abs=0.01)
+
+
+@pytest.mark.skipif(not ENGINE.is_file(), reason="no published table")
+def test_the_engines_published_table_is_predicted_within_two_fifths():
+    """gemma-3-1b's shape, 64 prompts and more; one prompt is all launches."""
+    shape = ModelShape(hidden=1152, layers=26, heads=4, kv_heads=1, head_dim=256, mlp=6912, vocabulary=262144)
+    rows = [
+        row for row in json.loads(ENGINE.read_text())["rows"] if row.get("prompts", 1) > 32 and "prefill_seconds" in row
+    ]
+    for row in rows:
+        longest = 256.0 if "real" in row["name"] else row["output_tokens"] / row["prompts"]
+        load = Load(
+            row["prompts"],
+            row["prompt_tokens"] / row["prompts"],
+            row["output_tokens"] / row["prompts"],
+            longest=longest,
+        )
+        found = plan(shape, load, GPUS["H100"], "engine", batch=row["rows"], workers=16)
+        assert found.prefill + found.decode == pytest.approx(row["seconds"], rel=0.4), row["name"]
+    assert len(rows) >= 5

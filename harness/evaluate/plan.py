@@ -40,7 +40,10 @@ GPUS: Mapping[str, Gpu] = {
     "CPU": Gpu(0.15e12, 0.02e12, 0.1),
 }
 PREFILL_SHARE: Mapping[str, float] = {"engine": 0.14, "transformers": 0.024}
-"""Of peak operations while prompts are read; small models and ragged batches reach no more."""
+"""Of peak operations while prompts are read, by a model of 100 million weights; larger ones reach more."""
+PREFILL_GROWTH = 0.58
+"""Power of the weights by which the engine's share grows (0.14 at 0.1, 0.43 at 0.7 thousand million)."""
+PREFILL_MOST = 0.5
 CPU_SHARE = 0.4
 """The same on a CPU, which has no launches to wait for."""
 DECODE_SHARE = 0.45
@@ -115,11 +118,12 @@ def plan(shape: ModelShape, load: Load, gpu: Gpu, backend: Backend, *, batch: in
     read = prefill_flops(shape, prompts, load.questions, prompts * load.prompt_tokens)
     together = max(1, min(batch, load.questions))
     if backend == "engine":
-        steps = tokens / together + TAIL * load.output_tokens
+        # no answer goes on behind max_new_tokens
+        steps = tokens / together + min(TAIL * load.output_tokens, max(0.0, load.longest - load.output_tokens))
     else:
         steps = math.ceil(load.questions / together) * min(LONGEST * load.output_tokens, load.longest)
     on_cpu = gpu is GPUS["CPU"]
-    reached = gpu.flops * (CPU_SHARE if on_cpu else PREFILL_SHARE[backend])
+    reached = gpu.flops * (CPU_SHARE if on_cpu else _prefill_share(shape, backend))
     moved = decode_bytes(shape, steps, tokens, context) / (gpu.bytes * DECODE_SHARE)
     counted = decode_flops(shape, steps * together, context) / (gpu.flops * (CPU_SHARE if on_cpu else 0.14))
     beside = ENGINE_STEP if backend == "engine" else (CPU_LAYER if on_cpu else EAGER_LAYER) * shape.layers
@@ -134,6 +138,12 @@ def plan(shape: ModelShape, load: Load, gpu: Gpu, backend: Backend, *, batch: in
         decode=load.models * decode,
         score=load.models * load.questions * load.sql_seconds / workers,
     )
+
+
+def _prefill_share(shape: ModelShape, backend: Backend) -> float:
+    if backend != "engine":
+        return PREFILL_SHARE[backend]
+    return min(PREFILL_MOST, PREFILL_SHARE[backend] * (shape.linear_parameters / 1e8) ** PREFILL_GROWTH)
 
 
 def load_of_run(facts: Mapping[str, Any], questions: int, models: int) -> Load:
