@@ -371,6 +371,13 @@ def test_the_leaderboard_ranks_published_reports_and_keeps_hand_written_text(run
     assert readme.read_text() == text
 
 
+def test_a_run_that_was_judged_again_says_so_where_it_is_told_how_runs_were_made(tmp_path):
+    facts = make_facts("a", "base", rejudged={"from": "an older run", "commit": "0123abc"})
+    page = report([write_run(tmp_path, facts, make_items(30, 0.5, 1))], tmp_path / "out").read_text()
+
+    assert "<dt>rejudged from</dt><dd>an older run</dd>" in page
+
+
 def test_the_leaderboard_says_which_of_its_runs_were_made_otherwise(tmp_path):
     facts = (make_facts("a", "base"), make_facts("b", "final", decoding={"backend": "transformers"}))
     runs = [write_run(tmp_path, one, make_items(30, 0.5, 1)) for one in facts]

@@ -25,7 +25,7 @@ from harness.evaluate.subjects import subjects
 from harness.generate.base import Request
 from harness.generate.server import ServerGenerator
 from harness.generate.settings import DecodingSettings, ServerSettings
-from harness.generate.transport import LONGEST_WAIT, retry_after
+from harness.generate.transport import LONGEST_WAIT, Transport, retry_after
 from harness.store import load_items
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -202,6 +202,15 @@ def test_a_wait_that_is_too_long_is_told_with_what_to_do(double):
     double.plan[:] = [(429, {}, {"Retry-After": str(LONGEST_WAIT + 1)})]
     with pytest.raises(ModelError, match=r"asks to wait 601 s; run the same command again then"):
         ask(ServerSettings(double.url), REQUESTS[:1])
+
+
+def test_without_a_word_from_the_server_the_waits_double(double, monkeypatch):
+    waits = []
+    monkeypatch.setattr(Transport, "_wait", lambda self, seconds: waits.append(seconds))
+    double.plan[:] = [(503, {}, {})] * 4
+    assert len(ask(ServerSettings(double.url, retries=4), REQUESTS[:1])) == 1
+    assert len(waits) == 4
+    assert all(2.0**n / 4 <= seconds <= 2.0**n / 2 for n, seconds in enumerate(waits)), waits
 
 
 def test_what_a_server_asks_to_wait_is_read_in_every_spelling():

@@ -129,7 +129,7 @@ def _made(row: RunRow) -> list[tuple[str, str]]:
     run = row.run
     plain = ("name", "command", "commit")
     found = [(name, str(run.facts[name])) for name in plain if run.facts.get(name)]
-    for name in ("benchmark", "digests", "decoding", "generator", "score", "training", "machine"):
+    for name in ("benchmark", "digests", "decoding", "generator", "score", "rejudged", "training", "machine"):
         found += _flat(name, facts.section(run, name))
     return found
 
