@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
+import pandas
 import pyarrow.parquet as pq
 import pytest
 
@@ -81,6 +83,17 @@ def test_a_run_comes_back_as_it_was_written(tmp_path):
     assert items["tags"].to_pylist()[0] == [("a", "1"), ("b", "2")]
     assert load_items(run, ["id"]).column_names == ["id"]
     assert sorted(os.listdir(tmp_path / "r")) == ["items.parquet", "run.json"]
+
+
+def test_the_items_are_plain_parquet_for_duckdb_and_pandas(tmp_path):
+    write_run(tmp_path / "r", {"id": "r"}, [stored_row(1), stored_row(2, False), stored_row(3, None)])
+    path = str(tmp_path / "r" / "items.parquet")
+
+    frame = pandas.read_parquet(path)
+    assert frame["execution_match"].tolist() == [True, False, None]
+    assert dict(frame["tags"][0]) == {"a": "1", "b": "2"}
+    told = duckdb.execute("SELECT id, execution_match, tags['b'] FROM read_parquet(?) ORDER BY id", [path]).fetchall()
+    assert told == [("1", True, "2"), ("2", False, "2"), ("3", None, "2")]
 
 
 def test_an_answers_tables_and_digest_come_back_and_older_runs_without_them_still_read(tmp_path):
