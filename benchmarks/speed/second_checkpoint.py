@@ -22,12 +22,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from harness import benchmark as benchmarks  # noqa: E402
-from harness.config import load_score_command  # noqa: E402
-from harness.evaluate.judging import score_settings  # noqa: E402
-from harness.records import Generation, Item  # noqa: E402
-from harness.scoring import ScoreSettings, score  # noqa: E402
-from harness.store import load_items, read_run  # noqa: E402
+from harness import benchmark as benchmarks
+from harness.config import load_score_command
+from harness.evaluate.judging import score_settings
+from harness.records import Generation, Item
+from harness.scoring import ScoreSettings, score
+from harness.store import load_items, read_run
 
 ROUNDS = 3
 
