@@ -25,7 +25,7 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from harness.errors import ConfigError
+from harness.errors import ConfigError, DeviceError
 from harness.generate.base import Request
 from harness.generate.choose import local_generator
 from harness.generate.engine import generator as engine_room
@@ -210,3 +210,37 @@ def test_any_number_of_stops_ends_an_answer():
     for these in (stops[:2], stops, ()):
         given = {work.number: ids for work, ids in engine.answers(asked, these, slots=4)}
         assert given == {work.number: wanted(model, work, these or (299_999,)) for work in asked}
+
+
+def test_memory_that_does_not_suffice_to_read_prompts_halves_how_many_are_read_at_once(monkeypatch):
+    model, asked = made("gemma3"), works(24)
+    usual = EngineGenerator(Held(model))
+    wanted_answers = {work.number: ids for work, ids in usual.answers(asked, STOPS, slots=8)}
+    read = engine_room.Decoder.read
+
+    def tight(self, slots, prompts, limits):
+        if len(prompts) > 2:
+            raise torch.OutOfMemoryError("out of memory")
+        return read(self, slots, prompts, limits)
+
+    monkeypatch.setattr(engine_room.Decoder, "read", tight)
+    engine = EngineGenerator(Held(model))
+    assert {work.number: ids for work, ids in engine.answers(asked, STOPS, slots=8)} == wanted_answers
+    assert "memory did not suffice to read 8 prompts at once" in engine.facts["notes"][0]
+    assert len(engine.facts["notes"]) == 2, "eight, four, two"
+
+
+def test_memory_that_does_not_suffice_to_read_one_prompt_is_a_sentence(monkeypatch):
+    def full(self, *_):
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(engine_room.Decoder, "read", full)
+    with pytest.raises(DeviceError, match=r"generate\.batch_size"):
+        list(EngineGenerator(Held(made("gemma3"))).answers(works(24), STOPS, slots=8))
+
+
+def test_a_gpu_too_old_for_the_kernels_is_a_sentence(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla T4")
+    with pytest.raises(EngineUnfitError, match=r"Tesla T4 has 7\.5"):
+        engine_room.check_device(torch.device("cuda"))

@@ -22,7 +22,7 @@ from harness.generate.engine.weights import Weights, refill, take_weights
 
 Tensor = torch.Tensor
 LEAST_ROWS = 8
-"""A step of one row is worth pieces of its own only where there is but one slot: compiling them takes longer."""
+"""The kernels of a single row are worth compiling only where there is but one slot."""
 READ_WIDTH = 32
 """A captured reading of one prompt serves every width up to the next multiple of this."""
 _WARM = 2
@@ -125,6 +125,7 @@ class Decoder:
         else:
             captured.ids.copy_(ids[0])
             captured.last.copy_(last)
+            captured.slot.copy_(places)
             captured.replay()
             chosen = captured.chosen
         self.state.begin(places, chosen, lengths, limits)

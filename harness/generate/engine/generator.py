@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ PROMPT_TOKENS = 32_768
 """Prompt positions read at once, padding included."""
 MEMORY_SHARE = 0.8
 """Of the free GPU memory, what the cache may take."""
+OLDEST = (8, 0)
+"""Compute capability that Triton still builds for."""
 _WIDTH = 64
 """Positions are rounded up to this, so that a like benchmark reuses the cache of the last."""
 
@@ -80,10 +83,12 @@ class EngineGenerator:
 
     def __init__(self, loaded: Loaded) -> None:
         """Take over a loaded model; EngineUnfitError where the engine cannot run it."""
+        check_device(loaded.device)
         _plain(loaded)
         self._loaded = loaded
         self._shape: Shape = read_shape(loaded.model)
         self._decoder: Decoder | None = None
+        self._prompt_tokens = PROMPT_TOKENS
         self._counts = Counts()
 
     @property
@@ -180,11 +185,17 @@ class EngineGenerator:
             groups = []
             worth_reading = len(free) >= decoder.slots // 8 or not active
             while worth_reading and free and at < len(waiting):
-                groups.append(group := _group(waiting, at, len(free)))
-                slots = [free.pop() for _ in group]
-                counts.padded_tokens += decoder.read(
-                    slots, [work.ids for work in group], [work.limit for work in group]
-                )
+                group = _group(waiting, at, len(free), self._prompt_tokens)
+                slots = free[-len(group) :][::-1]
+                try:
+                    counts.padded_tokens += decoder.read(
+                        slots, [work.ids for work in group], [work.limit for work in group]
+                    )
+                except torch.OutOfMemoryError as error:
+                    self._read_less(group, error)
+                    continue
+                del free[-len(group) :]
+                groups.append(group)
                 active.update(zip(slots, group, strict=True))
                 at += len(group)
                 marks.append(decoder.mark())
@@ -201,6 +212,19 @@ class EngineGenerator:
             for slot, answer in zip(ended, answers, strict=True):
                 yield active.pop(slot), answer
             free.extend(reversed(ended))
+
+    def _read_less(self, group: Sequence[Work], error: torch.OutOfMemoryError) -> None:
+        """Memory did not suffice to read so many prompts at once: half as many from now on."""
+        if len(group) == 1:
+            raise DeviceError(
+                "The GPU's memory does not suffice to read a single prompt beside the cache; set generate.batch_size "
+                "lower, or take a smaller model."
+            ) from error
+        self._prompt_tokens = len(group) * len(group[0].ids) // 2
+        self._counts.notes.append(
+            f"memory did not suffice to read {len(group)} prompts at once; went on with {self._prompt_tokens} positions"
+        )
+        torch.cuda.empty_cache()
 
     def _generation(self, name: str, work: Work, answer: list[int], stops: Sequence[int]) -> Generation:
         finished = bool(answer) and answer[-1] in stops
@@ -251,11 +275,23 @@ class EngineGenerator:
         return slots
 
 
-def _group(waiting: Sequence[Work], at: int, free: int) -> list[Work]:
-    """The next prompts that are read together: at most `PROMPT_TOKENS` positions, as wide as the first, the longest."""
+def _group(waiting: Sequence[Work], at: int, free: int, positions: int) -> list[Work]:
+    """The next prompts that are read together: at most so many positions, as wide as the first, the longest."""
     width = len(waiting[at].ids)
-    count = max(1, min(free, PROMPT_TOKENS // max(1, width)))
+    count = max(1, min(free, positions // max(1, width)))
     return list(waiting[at : at + count])
+
+
+def check_device(device: torch.device) -> None:
+    """Raise EngineUnfitError, one sentence, for a GPU that the engine's kernels are not made for."""
+    if device.type != "cuda":
+        return
+    if importlib.util.find_spec("triton") is None:
+        raise EngineUnfitError("The engine's kernels need Triton, and it is not installed here: pip install triton.")
+    capability = torch.cuda.get_device_capability(device)
+    if capability < OLDEST:
+        name, has = torch.cuda.get_device_name(device), ".".join(map(str, capability))
+        raise EngineUnfitError(f"The engine needs a GPU of compute capability 8.0 or later, and {name} has {has}.")
 
 
 def _plain(loaded: Loaded) -> None:

@@ -35,7 +35,8 @@ class SingleStep:
         sizes = shape.sizes
         self._shape = shape
         self._weights = weights
-        hopper = device.type == "cuda" and torch.cuda.get_device_capability(device)[0] == 9
+        nvidia = device.type == "cuda" and torch.version.cuda is not None
+        hopper = nvidia and torch.cuda.get_device_capability(device)[0] == 9
         self._how: dict[str, Any] = {"EARLY": hopper} | ({"launch_pdl": True} if hopper else {})
         self._programs = PROGRAMS * (
             torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 1
