@@ -10,7 +10,8 @@ import pytest
 
 from harness.errors import SandboxError
 from harness.sandbox.engine import EngineSettings
-from harness.sandbox.pool import Job, Pool, bounded_workers
+from harness.sandbox.jobs import Job, bounded_workers
+from harness.sandbox.pool import Pool
 from harness.sandbox.protocol import FrameReader, pack_reply, unpack_reply
 from harness.sandbox.statements import Statement
 

@@ -9,8 +9,9 @@ from typing import Any
 from harness.errors import DataError
 from harness.records import Database
 from harness.sandbox.engine import Failure
-from harness.sandbox.pool import Job, Pool
-from harness.sandbox.space import ScriptSpace
+from harness.sandbox.jobs import Job
+from harness.sandbox.pool import Pool
+from harness.sandbox.script_space import ScriptSpace
 from harness.sandbox.watchdog import Watchdog
 from harness.scoring.desk import Desk
 from harness.scoring.gold import run_reading

@@ -13,11 +13,11 @@ import tempfile
 import time
 from collections import OrderedDict, deque
 from collections.abc import Hashable, Iterable, Iterator
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
 from harness.errors import SandboxError
+from harness.sandbox.jobs import Answer, Job, Slot, bounded_workers
 from harness.sandbox.process import WorkerProcess
 from harness.sandbox.protocol import IDLE, PARTIAL
 from harness.sandbox.worker import READY
@@ -31,40 +31,6 @@ _START_SECONDS = 60.0
 _SILENT_SECONDS = 900.0
 _KEPT_KEYS = 4
 _TICK_SECONDS = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One thing to be answered."""
-
-    payload: Any
-    """Picklable; what the task's `answer` gets."""
-    affinity: Hashable = None
-    """Jobs that share it share a worker where that costs no waiting (a database that is materialised once)."""
-    answer: Answer | None = None
-    """What is known already: the job keeps its place among the others, and no worker is asked."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What became of a job."""
-
-    body: dict[str, Any]
-    """The task's document; where the worker was lost, what it had said before (else empty)."""
-    blob: bytes = b""
-    lost: str = ""
-    """`timeout`, `memory` or `crash` where no worker lived to answer; else empty."""
-    stage: int = 0
-    """Where a lost worker was, as the task numbers it."""
-    retried: bool = False
-
-
-@dataclass(slots=True)
-class _Slot:
-    job: Job
-    answer: Answer | None = None
-    partial: dict[str, Any] = field(default_factory=dict)
-    retried: bool = False
 
 
 class Pool:
@@ -89,7 +55,7 @@ class Pool:
         os.chmod(self._folder, 0o500)
         self._selector = selectors.DefaultSelector()
         self._running: list[WorkerProcess] = []
-        self._slots: OrderedDict[int, _Slot] = OrderedDict()
+        self._slots: OrderedDict[int, Slot] = OrderedDict()
         self._queues: OrderedDict[Hashable, deque[int]] = OrderedDict()
         self._retries: deque[int] = deque()
         self._alone: int | None = None
@@ -141,7 +107,7 @@ class Pool:
             self._forget()
 
     def _accept(self, number: int, job: Job) -> None:
-        self._slots[number] = _Slot(job, job.answer)
+        self._slots[number] = Slot(job, job.answer)
         if job.answer is not None:
             return
         self._queues.setdefault(job.affinity, deque()).append(number)
@@ -317,13 +283,3 @@ class Pool:
             else:
                 self._ask_again(number)
         self._replace(worker)
-
-
-def bounded_workers(memory_bytes: int, wanted: int = 0) -> int:
-    """As many workers as cores, but no more than the machine's free memory holds at their limit; at least one."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError):
-        return max(1, min(wanted or cores, cores))
-    return max(1, min(wanted or cores, int(free * 0.9) // memory_bytes))

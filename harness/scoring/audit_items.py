@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from harness.records import Item
-from harness.sandbox.pool import Job, Pool, bounded_workers
+from harness.sandbox.jobs import Job, bounded_workers
+from harness.sandbox.pool import Pool
 from harness.scoring.case import fault_at
 from harness.scoring.inspect import Inspection
 from harness.scoring.settings import ScoreSettings

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from harness import stats
 from harness.records import Item
-from harness.sandbox.pool import Job, Pool
+from harness.sandbox.jobs import Job
+from harness.sandbox.pool import Pool
 from harness.scoring.settings import ScoreSettings
 from harness.scoring.suites import is_discriminating, maker_options, suite_workers, with_suites
 from harness.suite.distill import LARGER

@@ -2,53 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
-from harness.answer import (
-    Comparison,
-    Table,
-    answer_digest,
-    compare,
-    compare_states,
-    compare_test_suite,
-    needs_second_execution,
-    state_digest,
-    strip_distinct,
-)
-from harness.answer.shown import shown_tables
 from harness.dialect import Catalog
 from harness.errors import DataError
 from harness.records import RULES, Database, Outcome
-from harness.sandbox.engine import PLACES, Failure
-from harness.sandbox.space import FileSpace, ScriptSpace, Space
-from harness.scoring.gold import Gold, ask_gold, run_reading, run_writing
+from harness.sandbox.file_space import FileSpace
+from harness.sandbox.script_space import ScriptSpace
+from harness.scoring.gold import Gold, ask_gold
 from harness.scoring.grades import Grades, gold_form
-from harness.scoring.outcomes import outcome_of, reason_of
 from harness.scoring.question import STAGE_GOLD, STAGE_PREDICTION, STAGE_SCHEMA, Question
+from harness.scoring.ruling import Ruling, refusal, run, same_text, wrong
 from harness.scoring.settings import ScoreSettings
-from harness.sqltext import Kind, normal_text, split_statements, statement_kind
 
-ALL_FALSE = dict.fromkeys(RULES, False)
 _MAX_PACKED = 8 * 2**20
-
-
-@dataclass(slots=True)
-class Ruling:
-    """A prediction against one gold."""
-
-    outcome: Outcome
-    reason: str
-    matches: dict[str, bool]
-    road: str = ""
-    rows: int | None = None
-    seconds: float = 0.0
-    digest: str = ""
-    """Of the prediction's answer; empty where it did not run."""
-    tables: tuple[str, str] = ("", "")
-    """The prediction's and the gold's answer as JSON, where they differ."""
 
 
 class Bench(Protocol):
@@ -160,139 +129,19 @@ class Case:
     def _ruled(self, gold: Gold, gold_sql: str) -> dict[str, Any]:
         if gold.fault is not None:
             return {"outcome": gold.fault.value, "reason": gold.reason, "matches": dict.fromkeys(RULES)}
-        ruling = self._refusal(gold) or self._same_text(gold, gold_sql) or self._run(gold, gold_sql)
-        return {
-            "outcome": ruling.outcome.value,
-            "reason": ruling.reason,
-            "matches": ruling.matches,
-            "road": ruling.road,
-            "rows": ruling.rows,
-            "execute_seconds": ruling.seconds,
-            "answer_digest": ruling.digest,
-            "table": ruling.tables[0],
-            "gold_table": ruling.tables[1],
-        }
-
-    def _refusal(self, gold: Gold) -> Ruling | None:
-        """The ruling on a prediction that is not run at all."""
-        pieces = split_statements(self._sql)
-        kind = statement_kind(self._sql)
-        if not pieces:
-            return _wrong(Outcome.NO_SQL, "no SQL statement was found in the answer")
-        if kind is Kind.FORBIDDEN:
-            piece = next((piece for piece in pieces if statement_kind(piece) is Kind.FORBIDDEN), pieces[0])
-            words = " ".join(piece.split(None, 2)[:2]).upper()[:40]
-            return _wrong(Outcome.FORBIDDEN, f"{words} ... is a kind of statement that is not run")
-        if gold.writes:
-            if kind is not Kind.WRITE:
-                return _wrong(Outcome.WRONG_STATE, "the answer only reads where the gold writes")
-        elif len(pieces) > 1:
-            return _wrong(
-                Outcome.MULTIPLE_STATEMENTS, f"the answer has {len(pieces)} statements where one is asked for"
-            )
-        elif kind is Kind.WRITE:
-            return _wrong(Outcome.FORBIDDEN, "the answer writes where the gold reads")
-        return None
-
-    def _same_text(self, gold: Gold, gold_sql: str) -> Ruling | None:
-        """The gold's own words (spaces, comments and case apart) are not run again; random() has been ruled out."""
-        if normal_text(gold_sql) != normal_text(self._sql):
-            return None
-        vacuous = not gold.changes if gold.writes else not (gold.table and gold.table.rows)
-        rows = len(gold.table.rows) if gold.table is not None else None
-        matches = dict.fromkeys(RULES, True)
-        if vacuous:
-            words = "both leave the tables as they were" if gold.writes else "both results are empty"
-            return Ruling(Outcome.VACUOUS_MATCH, words, matches, gold.road, rows, digest=gold.digest)
-        return Ruling(Outcome.CORRECT, "", matches, gold.road, rows, digest=gold.digest)
+        ruling = refusal(self._sql, gold) or same_text(self._sql, gold, gold_sql) or self._run(gold, gold_sql)
+        return ruling.document()
 
     def _run(self, gold: Gold, gold_sql: str) -> Ruling:
         fault = self._load(gold)
         if fault is not None:
-            return _wrong(Outcome.GOLD_UNLOADABLE, fault.reason)
+            return wrong(Outcome.GOLD_UNLOADABLE, fault.reason)
         assert self._space is not None
         self._judge.stage(STAGE_PREDICTION)
         self._names = self._space.catalog
         self._grades.compare(gold_sql, gold.form, self._names)
         self._announce(self._grades.document())
-        try:
-            if gold.writes:
-                return self._run_writing(self._space, gold)
-            return self._run_reading(self._space, gold)
-        except Failure as failure:
-            if failure.kind in PLACES:
-                raise
-            return _wrong(outcome_of(failure), reason_of(failure))
-
-    def _run_reading(self, space: Space, gold: Gold) -> Ruling:
-        assert gold.table is not None
-        seconds = self._settings.seconds(gold.seconds)
-        table, took, found = run_reading(space, split_statements(self._sql)[0], seconds, self._settings)
-        road = str(found.road)
-        if table.truncated:
-            words = f"the answer has more than {self._settings.max_rows} rows, the gold {len(gold.table.rows)}"
-            return replace(_wrong(Outcome.TOO_MANY_ROWS, words), road=road, seconds=took)
-        comparison = compare(gold.table, table, gold.plan, gold.keyed, tolerance=self._settings.tolerance)
-        matches = dict(comparison.matches)
-        matches["test_suite"] = self._test_suite(space, gold, table, found.sql or self._sql, seconds)
-        return Ruling(
-            comparison.outcome,
-            comparison.reason,
-            matches,
-            road,
-            len(table.rows),
-            took,
-            gold.digest if table.rows == gold.table.rows else answer_digest(table),
-            ("", "") if comparison.is_match else _shown(gold.table, table, self._settings.tolerance),
-        )
-
-    def _test_suite(self, space: Space, gold: Gold, table: Table, sql: str, seconds: float) -> bool:
-        """The official rule: DISTINCT stripped from both sides; asked again only where one side has it."""
-        assert gold.table is not None
-        if not needs_second_execution(gold.sql, sql):
-            return compare_test_suite(gold.table, table, gold.sql)
-        left = gold.plain or gold.table
-        right = table
-        if needs_second_execution("", sql):
-            try:
-                right, _ = space.query(strip_distinct(sql), seconds)
-            except Failure as failure:
-                if failure.kind in PLACES:
-                    raise
-                return False
-        return not right.truncated and compare_test_suite(left, right, strip_distinct(gold.sql))
-
-    def _run_writing(self, space: Space, gold: Gold) -> Ruling:
-        assert gold.state is not None
-        seconds = self._settings.seconds(gold.seconds)
-        space.rewind()
-        took, roads, _ = run_writing(space, split_statements(self._sql), seconds, self._settings)
-        state = space.state(seconds)
-        space.rewind()
-        comparison = _marked(compare_states(gold.state, state, tolerance=self._settings.tolerance), gold)
-        matches = dict(comparison.matches)
-        matches.setdefault("test_suite", comparison.is_match)
-        road = next((road for road in roads if road != "duckdb"), "duckdb")
-        return Ruling(comparison.outcome, comparison.reason, matches, road, None, took, state_digest(state))
-
-
-def _marked(comparison: Comparison, gold: Gold) -> Comparison:
-    """A match on a gold that changes nothing tells nothing."""
-    if comparison.is_match and not gold.changes:
-        return replace(
-            comparison, outcome=Outcome.VACUOUS_MATCH, reason="both leave the tables as they were", vacuous=True
-        )
-    return comparison
-
-
-def _shown(gold: Table, prediction: Table, tolerance: float) -> tuple[str, str]:
-    """Both answers as a person reads them, as JSON: the prediction's, the gold's."""
-    theirs, ours = shown_tables(gold, prediction, tolerance=tolerance)
-    return json.dumps(ours, ensure_ascii=False), json.dumps(theirs, ensure_ascii=False)
-
-
-def _wrong(outcome: Outcome, reason: str) -> Ruling:
-    return Ruling(outcome, reason, dict(ALL_FALSE))
+        return run(self._space, self._sql, gold, self._settings)
 
 
 def _rank(ruled: dict[str, Any]) -> int:

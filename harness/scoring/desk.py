@@ -12,7 +12,8 @@ from harness.dialect import Catalog, declared_catalog, plain_schema, settings_of
 from harness.errors import DataError
 from harness.records import Database
 from harness.sandbox.engine import Engine, EngineSettings
-from harness.sandbox.space import FileSpace, ScriptSpace
+from harness.sandbox.file_space import FileSpace
+from harness.sandbox.script_space import ScriptSpace
 from harness.sandbox.watchdog import Watchdog
 from harness.scoring.settings import ScoreSettings
 

@@ -9,7 +9,8 @@ from harness.answer import Table, compare
 from harness.errors import DataError
 from harness.records import Database, Outcome
 from harness.sandbox.engine import PLACES, Failure
-from harness.sandbox.space import FileSpace, ScriptSpace
+from harness.sandbox.file_space import FileSpace
+from harness.sandbox.script_space import ScriptSpace
 from harness.sandbox.watchdog import Watchdog
 from harness.sandbox.worker import Reply
 from harness.scoring.case import fault_at

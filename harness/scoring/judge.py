@@ -8,15 +8,17 @@ from typing import Any
 
 from harness.records import Database, Outcome
 from harness.sandbox.engine import Failure
-from harness.sandbox.space import FileSpace, ScriptSpace
+from harness.sandbox.file_space import FileSpace
+from harness.sandbox.script_space import ScriptSpace
 from harness.sandbox.watchdog import Watchdog
 from harness.sandbox.worker import Reply
-from harness.scoring.case import ALL_FALSE, Case, fault_at
+from harness.scoring.case import Case, fault_at
 from harness.scoring.desk import Desk
 from harness.scoring.gold import Gold
 from harness.scoring.grades import gold_form, graded
 from harness.scoring.outcomes import outcome_of, reason_of
 from harness.scoring.question import STAGE_GOLD, STAGE_SCHEMA, STAGE_SUITE, Question
+from harness.scoring.ruling import ALL_FALSE
 from harness.scoring.settings import ScoreSettings
 from harness.scoring.witness import SuiteRuling, judge_suite
 from harness.sqltext import extract, normal_text

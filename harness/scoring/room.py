@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from harness.answer import State, Table
 from harness.sandbox.engine import BINDING, PLACES, Failure
-from harness.sandbox.space import ScriptSpace
+from harness.sandbox.script_space import ScriptSpace
 from harness.sqltext import split_statements
 from harness.suite.execute import StatementError
 

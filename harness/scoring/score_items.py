@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from harness.records import Generation, Item, Verdict
-from harness.sandbox.pool import WINDOW, Answer, Job, Pool, bounded_workers
+from harness.sandbox.jobs import Answer, Job, bounded_workers
+from harness.sandbox.pool import WINDOW, Pool
 from harness.scoring.cache import ContentCache, gold_key, verdict_key
 from harness.scoring.judge import unpack_golds
 from harness.scoring.question import Question

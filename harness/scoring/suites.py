@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import tee
 
 from harness.records import Item
-from harness.sandbox.pool import bounded_workers
+from harness.sandbox.jobs import bounded_workers
 from harness.scoring.settings import ScoreSettings
 from harness.suite.cache import SuiteCache
 from harness.suite.make import make_suites

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from harness.records import RULES, Outcome, Verdict
-from harness.sandbox.pool import Answer
-from harness.scoring.case import ALL_FALSE, fault_at
+from harness.sandbox.jobs import Answer
+from harness.scoring.case import fault_at
 from harness.scoring.question import STAGE_GOLD, STAGE_PREDICTION, STAGE_SCHEMA, STAGE_SUITE
+from harness.scoring.ruling import ALL_FALSE
 
 
 def verdict_of(item_id: str, answer: Answer) -> Verdict:

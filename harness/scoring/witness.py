@@ -15,7 +15,7 @@ from typing import Any
 from harness.answer import Table, compare, compare_states
 from harness.answer.shown import shown_states, shown_tables
 from harness.sandbox.engine import PLACES, Failure
-from harness.sandbox.space import ScriptSpace
+from harness.sandbox.script_space import ScriptSpace
 from harness.scoring.desk import SEES_ALL as _SEES_ALL
 from harness.scoring.gold import Gold, run_reading, run_writing
 from harness.scoring.outcomes import reason_of

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from harness.records import Item
-from harness.sandbox.pool import Answer, Job, Pool
+from harness.sandbox.jobs import Answer, Job
+from harness.sandbox.pool import Pool
 from harness.suite.cache import SuiteCache
 from harness.suite.others import Golds, others_of
 from harness.suite.record import Suite, suite_key
