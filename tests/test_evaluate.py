@@ -315,6 +315,21 @@ def test_a_killed_pass_asks_only_what_is_left(evaluation, said):
     assert found.run.facts["totals"]["n"] == 4
 
 
+def test_a_pass_killed_while_scoring_still_says_who_answered(evaluation, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Evaluation, "_score", killed)
+        with pytest.raises(KeyboardInterrupt):
+            evaluation(Parrot()).one(BASE)
+    parrot = Parrot(die_after=0)
+    found = evaluation(parrot).one(BASE)
+    assert parrot.asked == []
+    assert found.run.facts["generator"] == Parrot.facts
+    assert found.run.facts["timings"]["answers_kept"] == 4
+
+
 def test_answers_are_judged_again_rather_than_asked_again(evaluation, experiment, said):
     first = evaluation(Parrot()).one(BASE)
     elsewhere = {**first.run.facts, "machine": {**first.run.facts["machine"], "name": "another machine"}}

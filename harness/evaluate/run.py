@@ -181,7 +181,7 @@ class Evaluation:
             samples = self.experiment.generate.samples
             asked = [item for item in self.items if any((item.id, n) not in kept for n in range(samples))]
         if not asked:
-            return Answered(kept, None, {}, kept=len(kept))
+            return Answered(kept, None, out.noted(generation), kept=len(kept))
         if kept:
             self.hooks.say(f"{subject.name}: {len(kept):,} answers are kept, {len(asked):,} questions are left")
         with phases("probe"):
@@ -196,6 +196,7 @@ class Evaluation:
             requests = [Request(item.id, tuple(messages(item, self.experiment.prompt))) for item in self.items]
         share = Share(self.ranks.index, self.ranks.count, {item.id for item in self.items} - {i.id for i in asked})
         answers, made = dict(kept), []
+        out.note(generator.facts)
         with phases("generate"), self.hooks.progress(f"{subject.name}: answering") as tick:
             stream = shared(generator, requests, decoding_settings(self.experiment), tick, share, self.ranks)
             for answer in stream:
@@ -203,6 +204,8 @@ class Evaluation:
                     answers[answer.id, answer.sample] = answer
                     made.append(answer)
                     out.keep(answer)
+        # once more: what happened on the way (a batch that was halved) is among the facts now
+        out.note(generator.facts)
         speed = generator.speed()
         split_generation(phases, speed)
         with phases("wait"):

@@ -110,7 +110,7 @@ class RunFolder:
         """Answers kept by earlier, killed calls with the same inputs, by (id, sample); opens the part for more."""
         path = self._own_part
         with writing(path):
-            _, good_bytes = _read_part(path, inputs)
+            good_bytes = _read_part(path, inputs)[1]
             self._part = path.open("r+b" if good_bytes else "w+b")
             self._part.truncate(good_bytes)
             self._part.seek(good_bytes)
@@ -131,6 +131,19 @@ class RunFolder:
         with writing(self._own_part):
             self._part.write(_line(asdict(generation)))
             self._part.flush()
+
+    def note(self, facts: Mapping[str, Any]) -> None:
+        """Keep what is known of the one who answers beside the answers: a killed call's successor may not ask it."""
+        if self._part is None:
+            raise StoreError(f"{self.path} is not open for answers; call resume first.")
+        with writing(self._own_part):
+            self._part.write(_line({"facts": json.loads(json.dumps(facts, default=str))}))
+            self._part.flush()
+
+    def noted(self, inputs: str) -> dict[str, Any]:
+        """What was noted last in any member's part; empty where nothing was."""
+        notes = [note for path in sorted(self.path.glob(_PARTS)) for note in _read_part(path, inputs)[2]]
+        return notes[-1] if notes else {}
 
     def write_items(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Write `items.parquet` from rows of `item_row`, streaming; an older `run.json` is removed first."""
@@ -193,11 +206,12 @@ def _line(record: Mapping[str, Any]) -> bytes:
     return hashlib.sha256(data).hexdigest()[:16].encode("ascii") + b" " + data + b"\n"
 
 
-def _read_part(path: Path, inputs: str) -> tuple[list[Generation], int]:
-    """The whole, checked answers of a part and the bytes they take; nothing where it is for other inputs."""
-    if not path.exists():
-        return [], 0
+def _read_part(path: Path, inputs: str) -> tuple[list[Generation], int, list[dict[str, Any]]]:
+    """The whole, checked answers of a part, the bytes they take, and notes; nothing where it is for other inputs."""
     kept: list[Generation] = []
+    notes: list[dict[str, Any]] = []
+    if not path.exists():
+        return kept, 0, notes
     good = 0
     with path.open("rb") as file:
         for line in file:
@@ -206,11 +220,13 @@ def _read_part(path: Path, inputs: str) -> tuple[list[Generation], int]:
                 break
             if good == 0:
                 if record != {"inputs": inputs}:
-                    return [], 0
+                    return kept, 0, notes
+            elif "facts" in record:
+                notes.append(record["facts"])
             else:
                 kept.append(Generation(**record))
             good += len(line)
-    return kept, good
+    return kept, good, notes
 
 
 def _checked(line: bytes) -> dict[str, Any] | None:
