@@ -114,4 +114,5 @@ def test_versions_are_exact_and_name_no_place():
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     asked = re.findall(r'^  "([A-Za-z0-9_-]+)(?:\[[a-z]+\])?>=', project, flags=re.MULTILINE)
     assert len(asked) > 20
-    assert [name for name in asked if name.lower().replace("_", "-") not in names] == []
+    theirs = {"triton"}  # torch for CUDA asks for one version of it; a pin of ours could not be met beside that
+    assert [name for name in asked if name.lower().replace("_", "-") not in names | theirs] == []

@@ -48,6 +48,7 @@ NEEDS = {
     "harness witness pocket 100006 --sql 'SELECT AVG(mirror_size) FROM telescopes'": f"{TESTED}: test_suite_audit.py",
     # README's verify, docs/scaling.md
     "harness verify reports/runs/a": f"{TESTED}: tests/test_verify.py",
+    "harness rescore reports/runs/a": f"{TESTED}: tests/test_verify.py",
     "harness score questions.parquet predictions.parquet --out reports/runs/million --shard 1/64": f"{TESTED}: tests/test_shards.py",  # noqa: E501
     "harness score --join reports/runs/million": f"{TESTED}: tests/test_shards.py",
     "harness verify reports/runs/million": f"{TESTED}: tests/test_shards.py",
