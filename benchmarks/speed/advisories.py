@@ -45,8 +45,8 @@ def main() -> None:
     records, newest = extent(folder)
     print("# Known vulnerabilities of the dependencies\n")
     print("Written by `python -m benchmarks.speed.advisories` from a copy of the Python Packaging Advisory Database:")
-    print(f"{records:,} records, the newest changed on {newest}. **What was published later is not known to it**, and a")
-    print("package without records may have had none looked for.\n")
+    print(f"{records:,} records, the newest changed on {newest}. **What was published later is not known to it**, and")
+    print("a package without records may have had none looked for.\n")
     print(f"{len(checked)} pinned packages, {len(known)} of which the database has records for; {len(hit)} affected.\n")
     print("| package | version | records | that hold for this version |\n|---|---|---|---|")
     for one in hit + [one for one in known if not one.found]:
