@@ -54,9 +54,9 @@ def test_reading_and_stepping_by_kernels_is_reading_and_stepping_by_torch(family
         one.read([0, 1], [[5, 9, 7], [11, 4]], [6, 6])
         one.step([0, 1], 1)
     assert plain.state.take([0, 1]) == fused.state.take([0, 1])
-    for ours, theirs in zip(fused._cache, plain._cache, strict=True):
-        near(ours[0][:2], theirs[0][:2])
-        near(ours[1][:2], theirs[1][:2])
+    for ours, theirs in zip(fused._surroundings, plain._surroundings, strict=True):
+        near(ours.keys[:2], theirs.keys[:2])
+        near(ours.values[:2], theirs.values[:2])
 
 
 @pytest.mark.parametrize("family", CHOSEN)
@@ -68,9 +68,9 @@ def test_a_single_sequence_is_stepped_by_its_own_kernels_as_by_torch(family):
     slots = torch.zeros(1, dtype=torch.int64)
     plain.step([0], 1)
     tokens, lengths = alone.state.inputs(slots)
-    alone.state.advance(slots, step.choose(tokens, lengths, slots, alone._tables, alone._cache))
+    alone.state.advance(slots, step.choose(tokens, lengths, slots, alone._surroundings))
     assert plain.state.take([0]) == alone.state.take([0])
-    near(alone._cache[-1][0][0], plain._cache[-1][0][0])
+    near(alone._surroundings[-1].keys[0], plain._surroundings[-1].keys[0])
 
 
 def test_the_first_of_equal_logits_is_chosen():

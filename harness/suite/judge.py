@@ -27,11 +27,6 @@ class Answer:
     table: Table | None = None
     state: State | None = None
 
-    @property
-    def is_empty(self) -> bool:
-        """True for a reading statement without rows."""
-        return self.table is not None and not self.table.rows
-
 
 @dataclass(frozen=True, slots=True)
 class Cut:

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch.nn import functional
 
 from harness.generate.engine.shape import WHOLE_CONTEXT
 
 Tensor = torch.Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a layer's attention works with beside its weights."""
+
+    turns: tuple[Tensor, Tensor]
+    """cos and sin [positions, head_dim] in fp32."""
+    keys: Tensor
+    """The cache [slots, positions, kv_heads, head_dim], which is written."""
+    values: Tensor
+    window: int
+    """Positions it sees, its own included."""
 
 
 def prompt_attention(q: Tensor, k: Tensor, v: Tensor, scale: float, window: int) -> Tensor:
@@ -33,26 +48,26 @@ def decode_attention(
     q: Tensor,
     k: Tensor,
     v: Tensor,
-    keys: Tensor,
-    values: Tensor,
+    around: Surroundings,
     lengths: Tensor,
     slots: Tensor,
     scale: float,
-    window: int,
 ) -> Tensor:
     """Return attention's output [rows, heads * head_dim] for one new token a row, in plain torch for want of a GPU.
 
-    q [rows, heads, head_dim], k and v [rows, kv_heads, head_dim] go in normed and rotated, and k and v into the cache:
-    keys and values [slots, positions, kv_heads, head_dim]; lengths [rows] positions already there, slots [rows] where.
+    q [rows, heads, head_dim], k and v [rows, kv_heads, head_dim] go in normed and rotated, and k and v into the cache;
+    lengths [rows] positions already there, slots [rows] where.
     """
     rows, heads, size = q.shape
     group = heads // k.shape[1]
-    keys[slots, lengths] = k
-    values[slots, lengths] = v
+    around.keys[slots, lengths] = k
+    around.values[slots, lengths] = v
     width = int(lengths.max()) + 1
     at = torch.arange(width, device=q.device)
-    seen = (at[None, :] <= lengths[:, None]) & (at[None, :] > lengths[:, None] - min(window, WHOLE_CONTEXT))
-    past_k, past_v = (cache[slots, :width].transpose(1, 2).repeat_interleave(group, 1) for cache in (keys, values))
+    seen = (at[None, :] <= lengths[:, None]) & (at[None, :] > lengths[:, None] - min(around.window, WHOLE_CONTEXT))
+    past_k, past_v = (
+        cache[slots, :width].transpose(1, 2).repeat_interleave(group, 1) for cache in (around.keys, around.values)
+    )
     out = functional.scaled_dot_product_attention(
         q[:, :, None, :], past_k, past_v, attn_mask=seen[:, None, None, :], scale=scale
     )

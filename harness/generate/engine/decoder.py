@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from harness.generate.engine.attention import Surroundings
 from harness.generate.engine.plain import Plain
 from harness.generate.engine.shape import Shape, decoder_of
 from harness.generate.engine.state import State
@@ -60,9 +61,7 @@ class Decoder:
         self.weights: Weights = take_weights(model, shape)
         self.capture_seconds = 0.0
         self._pieces = _pieces(shape, self.cuda)
-        self._tables = self._rotary(model)
-        cache = (slots + 1, positions, shape.sizes.kv_heads, shape.sizes.head_dim)
-        self._cache = [_keys_and_values(cache, shape.dtype, self.device) for _ in range(shape.sizes.layers)]
+        self._surroundings = self._made_room(self._rotary(model))
         self.state = State(slots, new, self.weights.head.shape[0], self.device)
         self._graphs: dict[int, _Graph] = {}
         self._reads: dict[int, _Read] = {}
@@ -133,11 +132,10 @@ class Decoder:
 
     def _first_ids(self, ids: Tensor, places: Tensor, last: Tensor) -> Tensor:
         """Write the keys and values of ids [rows * width] to the cache; return the id [rows] that follows each row."""
-        shape = self.shape
         stream, normed = self._pieces.enter(ids, self.weights)
         for number, layer in enumerate(self.weights.layers):
-            attended = self._pieces.read(normed, layer, *self._surroundings(number), places, shape.windows[number])
-            if number == shape.sizes.layers - 1:  # past the last keys and values only the last token matters
+            attended = self._pieces.read(normed, layer, self._surroundings[number], places)
+            if number == self.shape.sizes.layers - 1:  # past the last keys and values only the last token matters
                 stream, attended = stream[last], attended[last]
             stream, normed = self._pieces.settle(stream, attended, layer, self._norm_after(number))
         return self._pieces.choose(normed, self.weights.head)
@@ -207,19 +205,14 @@ class Decoder:
     def _one_step(self, slots: Tensor) -> None:
         tokens, lengths = self.state.inputs(slots)
         if self.cuda and slots.shape[0] == 1:
-            chosen = self._single_step().choose(tokens, lengths, slots, self._tables, self._cache)
+            chosen = self._single_step().choose(tokens, lengths, slots, self._surroundings)
         else:
             stream, normed = self._pieces.enter(tokens, self.weights)
             for number, layer in enumerate(self.weights.layers):
-                around = self._surroundings(number)
-                attended = self._pieces.step(normed, layer, *around, lengths, slots, self.shape.windows[number])
+                attended = self._pieces.step(normed, layer, self._surroundings[number], lengths, slots)
                 stream, normed = self._pieces.settle(stream, attended, layer, self._norm_after(number))
             chosen = self._pieces.choose(normed, self.weights.head)
         self.state.advance(slots, chosen)
-
-    def _surroundings(self, number: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-        """A layer's rotary table and cache."""
-        return self._tables[self.shape.kinds[number]], self._cache[number]
 
     def _single_step(self) -> Any:
         if self._single is None:
@@ -231,6 +224,16 @@ class Decoder:
     def _norm_after(self, number: int) -> Tensor:
         layers = self.weights.layers
         return layers[number + 1].norm_in if number + 1 < len(layers) else self.weights.norm_out
+
+    def _made_room(self, tables: dict[str, tuple[Tensor, Tensor]]) -> list[Surroundings]:
+        """Each layer's cache, beside its rotary table and window."""
+        sizes = self.shape.sizes
+        size = (2, self.slots + 1, self.positions, sizes.kv_heads, sizes.head_dim)
+        made = []
+        for kind, window in zip(self.shape.kinds, self.shape.windows, strict=True):
+            keys, values = torch.zeros(size, dtype=self.shape.dtype, device=self.device).unbind()
+            made.append(Surroundings(tables[kind], keys, values, window))
+        return made
 
     @torch.no_grad()
     def _rotary(self, model: Any) -> dict[str, tuple[Tensor, Tensor]]:
@@ -251,8 +254,3 @@ def _pieces(shape: Shape, cuda: bool) -> Plain:
     from harness.generate.engine.fused import Fused  # Triton is there where CUDA is
 
     return Fused(shape)
-
-
-def _keys_and_values(size: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-    keys, values = torch.zeros((2, *size), dtype=dtype, device=device).unbind()
-    return keys, values

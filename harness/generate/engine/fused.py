@@ -7,7 +7,7 @@ import triton
 from torch.nn import functional
 
 from harness.generate.engine import kernels, token_kernels
-from harness.generate.engine.attention import prompt_attention
+from harness.generate.engine.attention import Surroundings, prompt_attention
 from harness.generate.engine.plain import Plain
 from harness.generate.engine.shape import Shape
 from harness.generate.engine.weights import LayerWeights, Weights
@@ -36,57 +36,28 @@ class Fused(Plain):
         )  # fmt: skip
         return stream, normed
 
-    def read(
-        self,
-        normed: Tensor,
-        layer: LayerWeights,
-        turns: tuple[Tensor, Tensor],
-        cache: tuple[Tensor, Tensor],
-        slots: Tensor,
-        window: int,
-    ) -> Tensor:
+    def read(self, normed: Tensor, layer: LayerWeights, around: Surroundings, slots: Tensor) -> Tensor:
         """Return attention's output over whole prompts, as `Plain.read`."""
         sizes, rows = self._shape.sizes, slots.shape[0]
-        keys, values = cache
         qkv = functional.linear(normed, layer.qkv, layer.qkv_bias)
         tokens, heads, size = qkv.shape[0], sizes.heads, sizes.head_dim
         out = torch.empty((tokens, heads + sizes.kv_heads, size), dtype=qkv.dtype, device=qkv.device)
         normed_heads = layer.q_norm is not None
         token_kernels.turn[(tokens,)](
-            qkv, layer.q_norm if normed_heads else qkv, layer.k_norm if normed_heads else qkv, *turns, slots, out,
-            keys, values, tokens // rows, slot_stride=keys.stride(0), position_stride=keys.stride(1),
+            qkv, layer.q_norm if normed_heads else qkv, layer.k_norm if normed_heads else qkv, *around.turns,
+            slots, out, around.keys, around.values, tokens // rows, slot_stride=around.keys.stride(0),
+            position_stride=around.keys.stride(1),
             HEADS=heads, KV=sizes.kv_heads, PADDED=triton.next_power_of_2(heads),
             KV_PADDED=triton.next_power_of_2(sizes.kv_heads), SIZE=size, NORM=normed_heads, **self._norms,
         )  # fmt: skip
         turned = out.unflatten(0, (rows, -1))
         v = qkv.unflatten(-1, (-1, size))[:, heads + sizes.kv_heads :].unflatten(0, (rows, -1))
-        return prompt_attention(turned[:, :, :heads], turned[:, :, heads:], v, self._shape.scale, window)
+        return prompt_attention(turned[:, :, :heads], turned[:, :, heads:], v, self._shape.scale, around.window)
 
-    def step(
-        self,
-        normed: Tensor,
-        layer: LayerWeights,
-        turns: tuple[Tensor, Tensor],
-        cache: tuple[Tensor, Tensor],
-        lengths: Tensor,
-        slots: Tensor,
-        window: int,
-    ) -> Tensor:
+    def step(self, normed: Tensor, layer: LayerWeights, around: Surroundings, lengths: Tensor, slots: Tensor) -> Tensor:
         """Return attention's output of one new token a row, as `Plain.step`."""
-        shape = self._shape
-        return kernels.attend(
-            functional.linear(normed, layer.qkv, layer.qkv_bias),
-            (layer.q_norm, layer.k_norm),
-            turns,
-            cache,
-            lengths,
-            slots,
-            heads=shape.sizes.heads,
-            eps=shape.eps,
-            gemma=shape.gemma,
-            scale=shape.scale,
-            window=window,
-        )
+        qkv = functional.linear(normed, layer.qkv, layer.qkv_bias)
+        return kernels.attend(qkv, layer, around, lengths, slots, self._shape)
 
     def settle(self, stream: Tensor, attended: Tensor, layer: LayerWeights, norm_next: Tensor) -> tuple[Tensor, Tensor]:
         """Return the stream after attention's output [T, heads * head_dim] and the MLP, and the next normed input."""

@@ -11,7 +11,10 @@ import triton
 import triton.language as tl
 from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
+from harness.generate.engine.attention import Surroundings
+from harness.generate.engine.shape import Shape
 from harness.generate.engine.token_kernels import turned_head
+from harness.generate.engine.weights import LayerWeights
 
 Tensor = torch.Tensor
 
@@ -173,83 +176,68 @@ class Parts:
 
 
 def attend(
-    qkv: Tensor,
-    norms: tuple[Tensor | None, Tensor | None],
-    turns: tuple[Tensor, Tensor],
-    cache: tuple[Tensor, Tensor],
-    lengths: Tensor,
-    slots: Tensor,
-    *,
-    heads: int,
-    eps: float,
-    gemma: bool,
-    scale: float,
-    window: int,
+    qkv: Tensor, layer: LayerWeights, around: Surroundings, lengths: Tensor, slots: Tensor, shape: Shape
 ) -> Tensor:
     """Return attention's output [rows, heads * head_dim] for one new token a row, and write its key and value.
 
-    qkv [rows, (heads + 2 kv_heads) * head_dim] as projected; norms of q and k [head_dim] or None; turns = cos and sin
-    [positions, head_dim] in fp32; cache = keys and values [slots, positions, kv_heads, head_dim]; lengths [rows]
-    positions already there, slots [rows] where.
+    qkv [rows, (heads + 2 kv_heads) * head_dim] as projected; lengths [rows] positions already there, slots [rows]
+    where.
     """
-    rows, kv_heads, size = qkv.shape[0], cache[0].shape[2], cache[0].shape[3]
+    heads, kv_heads, size = shape.sizes.heads, shape.sizes.kv_heads, shape.sizes.head_dim
+    rows = qkv.shape[0]
     out = torch.empty((rows, heads * size), dtype=qkv.dtype, device=qkv.device)
-    parts = SPLITS if rows * kv_heads <= FEW_ROWS else 1
-    how: dict[str, Any] = {"heads": heads, "eps": eps, "gemma": gemma, "scale": scale, "window": window}
-    found = _attended(qkv, norms, turns, cache, lengths, slots, out, parts, how, {"EARLY": False})
-    if parts > 1:
+    count = SPLITS if rows * kv_heads <= FEW_ROWS else 1
+    parts = _attended(qkv, layer, around, lengths, slots, shape, {"EARLY": False}, count, out)
+    if count > 1:
         _join[(rows, heads)](
-            found.peaks, found.totals, found.sums, out,
-            KV=kv_heads, GROUP=heads // kv_heads, PADDED=found.padded, SIZE=size, PARTS=parts, num_warps=2,
+            parts.peaks, parts.totals, parts.sums, out,
+            KV=kv_heads, GROUP=heads // kv_heads, PADDED=parts.padded, SIZE=size, PARTS=count, num_warps=2,
         )  # fmt: skip
     return out
 
 
 def attend_parts(
     qkv: Tensor,
-    norms: tuple[Tensor | None, Tensor | None],
-    turns: tuple[Tensor, Tensor],
-    cache: tuple[Tensor, Tensor],
+    layer: LayerWeights,
+    around: Surroundings,
     lengths: Tensor,
     slots: Tensor,
-    how: Mapping[str, Any],
+    shape: Shape,
     launch: Mapping[str, Any],
 ) -> Parts:
     """Do what `attend` does and leave the parts to be joined by the caller; `launch` says how kernels follow."""
-    return _attended(qkv, norms, turns, cache, lengths, slots, qkv, SPLITS, how, launch)
+    return _attended(qkv, layer, around, lengths, slots, shape, launch, SPLITS, qkv)
 
 
 def _attended(
     qkv: Tensor,
-    norms: tuple[Tensor | None, Tensor | None],
-    turns: tuple[Tensor, Tensor],
-    cache: tuple[Tensor, Tensor],
+    layer: LayerWeights,
+    around: Surroundings,
     lengths: Tensor,
     slots: Tensor,
-    out: Tensor,
-    parts: int,
-    how: Mapping[str, Any],
+    shape: Shape,
     launch: Mapping[str, Any],
+    count: int,
+    out: Tensor,
 ) -> Parts:
-    """Attention into `out` where there is one part, else into the parts."""
-    keys, values = cache
-    rows, kv_heads, size = qkv.shape[0], keys.shape[2], keys.shape[3]
-    group = how["heads"] // kv_heads
+    """Attention in so many parts; a single one goes to `out`."""
+    rows, kv_heads, size = qkv.shape[0], shape.sizes.kv_heads, shape.sizes.head_dim
+    group = shape.sizes.heads // kv_heads
     wide = qkv.element_size() == 4
-    block, warps, stages = WIDE if wide else FEW if parts > 1 else MANY
+    block, warps, stages = WIDE if wide else FEW if count > 1 else MANY
     padded = max(16, triton.next_power_of_2(group))
-    cells = rows * kv_heads * parts * padded if parts > 1 else 1
+    cells = rows * kv_heads * count * padded if count > 1 else 1
     scratch = torch.empty((2 + size, cells), dtype=torch.float32, device=qkv.device)
-    found = Parts(scratch[0], scratch[1], scratch[2:], parts, padded)
-    normed = norms[0] is not None
-    q_norm, k_norm = norms if normed else (qkv, qkv)
-    _attend[(rows, kv_heads, parts)](
-        qkv, q_norm, k_norm, *turns, keys, values, lengths, slots, out, found.peaks, found.totals, found.sums,
-        how["eps"], how["scale"], how["window"], keys.stride(0), keys.stride(1),
-        KV=kv_heads, GROUP=group, PADDED=padded, SIZE=size, BLOCK=block, PARTS=parts, NORM=normed, GEMMA=how["gemma"],
+    parts = Parts(scratch[0], scratch[1], scratch[2:], count, padded)
+    normed = layer.q_norm is not None
+    _attend[(rows, kv_heads, count)](
+        qkv, layer.q_norm if normed else qkv, layer.k_norm if normed else qkv, *around.turns, around.keys,
+        around.values, lengths, slots, out, parts.peaks, parts.totals, parts.sums,
+        shape.eps, shape.scale, around.window, around.keys.stride(0), around.keys.stride(1),
+        KV=kv_heads, GROUP=group, PADDED=padded, SIZE=size, BLOCK=block, PARTS=count, NORM=normed, GEMMA=shape.gemma,
         PRECISION="ieee" if wide else "tf32", num_warps=warps, num_stages=stages, **launch,
     )  # fmt: skip
-    return found
+    return parts
 
 
 def argmax(logits: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-from harness.generate.engine.attention import decode_attention, prompt_attention
+from harness.generate.engine.attention import Surroundings, decode_attention, prompt_attention
 from harness.generate.engine.shape import Shape
 from harness.generate.engine.weights import LayerWeights, Weights
 
@@ -26,42 +26,21 @@ class Plain:
             stream = stream * weights.embedding_scale
         return stream, self._normed(stream, weights.layers[0].norm_in)
 
-    def read(
-        self,
-        normed: Tensor,
-        layer: LayerWeights,
-        turns: tuple[Tensor, Tensor],
-        cache: tuple[Tensor, Tensor],
-        slots: Tensor,
-        window: int,
-    ) -> Tensor:
-        """Return attention's output [T, heads * head_dim] over whole prompts of equal width, one for each of `slots`.
-
-        turns = cos and sin [positions, head_dim] in fp32; cache = keys and values [slots, positions, kv_heads,
-        head_dim], which are written.
-        """
+    def read(self, normed: Tensor, layer: LayerWeights, around: Surroundings, slots: Tensor) -> Tensor:
+        """Return attention's output [T, heads * head_dim] over prompts of equal width, one for each of `slots`."""
         rows = slots.shape[0]
         width = normed.shape[0] // rows
-        cos, sin = (table[:width].repeat(rows, 1) for table in turns)
+        cos, sin = (table[:width].repeat(rows, 1) for table in around.turns)
         q, k, v = (part.unflatten(0, (rows, width)) for part in self._ask(normed, layer, cos, sin))
-        for held, new in zip(cache, (k, v), strict=True):
-            held[slots, :width] = new
-        return prompt_attention(q, k, v, self._shape.scale, window)
+        around.keys[slots, :width] = k
+        around.values[slots, :width] = v
+        return prompt_attention(q, k, v, self._shape.scale, around.window)
 
-    def step(
-        self,
-        normed: Tensor,
-        layer: LayerWeights,
-        turns: tuple[Tensor, Tensor],
-        cache: tuple[Tensor, Tensor],
-        lengths: Tensor,
-        slots: Tensor,
-        window: int,
-    ) -> Tensor:
+    def step(self, normed: Tensor, layer: LayerWeights, around: Surroundings, lengths: Tensor, slots: Tensor) -> Tensor:
         """Return attention's output [rows, heads * head_dim] of one new token a row, behind `lengths` [rows] others."""
-        cos, sin = turns
+        cos, sin = around.turns
         q, k, v = self._ask(normed, layer, cos[lengths], sin[lengths])
-        return decode_attention(q, k, v, *cache, lengths, slots, self._shape.scale, window)
+        return decode_attention(q, k, v, around, lengths, slots, self._shape.scale)
 
     def settle(self, stream: Tensor, attended: Tensor, layer: LayerWeights, norm_next: Tensor) -> tuple[Tensor, Tensor]:
         """Return the stream after attention's output [T, heads * head_dim] and the MLP, and the next normed input."""

@@ -8,12 +8,14 @@ computes its whole input anew. On Hopper a kernel fetches its matrix before it w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 import triton
 
 from harness.generate.engine import kernels, single_kernels
+from harness.generate.engine.attention import Surroundings
 from harness.generate.engine.shape import Shape
 from harness.generate.engine.weights import LayerWeights, Weights
 
@@ -45,7 +47,6 @@ class SingleStep:
         def room(count: int, dtype: torch.dtype = shape.dtype) -> Tensor:
             return torch.empty(count, dtype=dtype, device=device)
 
-        self._attention = {"heads": sizes.heads, "eps": shape.eps, "gemma": shape.gemma, "scale": shape.scale}
         hidden = weights.norm_out.shape[0]
         self._streams = room(hidden), room(hidden)
         self._qkv = room((sizes.heads + 2 * sizes.kv_heads) * sizes.head_dim)[None, :]
@@ -54,32 +55,16 @@ class SingleStep:
         (programs,), _ = self._tile(weights.head, "head")
         self._bests, self._places = room(programs, torch.float32), room(programs, torch.int32)
 
-    def choose(
-        self,
-        token: Tensor,
-        length: Tensor,
-        slots: Tensor,
-        tables: dict[str, tuple[Tensor, Tensor]],
-        cache: list[tuple[Tensor, Tensor]],
-    ) -> Tensor:
+    def choose(self, token: Tensor, length: Tensor, slots: Tensor, surroundings: Sequence[Surroundings]) -> Tensor:
         """Return the id [1] after `token` [1] for a sequence of `length` [1] positions in `slots` [1]."""
-        shape, weights = self._shape, self._weights
+        weights = self._weights
         stream = weights.embedding[token][0]
         if weights.embedding_scale != 1.0:
             stream = stream * weights.embedding_scale
         norm_added: Tensor | None = None
         for number, layer in enumerate(weights.layers):
             stream = self._asked(stream, layer, norm_added, first=number == 0)
-            parts = kernels.attend_parts(
-                self._qkv,
-                (layer.q_norm, layer.k_norm),
-                tables[shape.kinds[number]],
-                cache[number],
-                length,
-                slots,
-                {**self._attention, "window": shape.windows[number]},
-                self._how,
-            )
+            parts = kernels.attend_parts(self._qkv, layer, surroundings[number], length, slots, self._shape, self._how)
             self._joined(parts, layer)
             stream = self._gated(stream, layer)
             self._fallen(layer)
