@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "harness"
 FLOORS = (
-    {"errors", "records", "units", "stats"},
+    {"errors", "records", "units", "stats", "scratch"},
     {"config", "sqltext", "dialect", "answer", "machine", "store"},
     {"benchmark", "prompt", "sandbox", "suite"},
     {"model", "generate", "scoring", "throughput", "ranks"},

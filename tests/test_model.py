@@ -3,7 +3,9 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import json
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -433,6 +435,26 @@ def test_a_killed_conversion_leaves_nothing_half(tmp_path, monkeypatch):
     file.write_bytes(b"GGUF" + bytes(99) + b"1")
     with pytest.raises(KeyboardInterrupt):
         gguf.convert(file, tmp_path / "cache")
+
+
+def test_what_a_conversion_ended_by_kill_9_left_is_swept_by_the_next(tmp_path, monkeypatch):
+    file = tmp_path / "m.gguf"
+    file.write_bytes(b"GGUF" + bytes(100))
+
+    def killed(source, work):
+        (work / "model.safetensors").write_bytes(b"half")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    if (child := os.fork()) == 0:
+        gguf._save_as_folder = killed
+        gguf.convert(file, tmp_path / "cache")
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    assert len(list((tmp_path / "cache" / "gguf").iterdir())) == 1
+    monkeypatch.setattr(gguf, "_save_as_folder", lambda source, work: (work / "config.json").write_text("{}"))
+    done = gguf.convert(file, tmp_path / "cache")
+    assert list((tmp_path / "cache" / "gguf").iterdir()) == [done]
+    assert [path.name for path in done.iterdir()] == ["config.json"]
 
 
 def test_what_is_no_gguf_is_told(tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from typing import Any
 
 from harness.errors import StoreError
 from harness.records import Machine
+from harness.scratch import write_whole
 
 FORMAT = 1
 _IDENTITY = ("gpu", "gpu_count", "cpu", "cpu_count", "power_limit_watts")
@@ -30,16 +30,12 @@ def write(root: Path, machine: Machine, record: Mapping[str, Any]) -> Path:
     folder = machine_folder(root, machine)
     now = datetime.now(UTC)
     file = folder / f"{now.strftime('%Y%m%dT%H%M%S%f')[:18]}-{record['kind']}.json"
-    partial = folder / f".{file.name}.{os.getpid()}"
     whole = {"format": FORMAT, "at": now.isoformat(timespec="seconds"), **record}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(whole, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        partial.replace(file)
+        write_whole(file, (json.dumps(whole, indent=1, sort_keys=True) + "\n").encode())
     except OSError as error:
         raise StoreError(f"{file} cannot be written ({error.strerror}); free space or set --store.") from error
-    finally:
-        partial.unlink(missing_ok=True)
     return file
 
 

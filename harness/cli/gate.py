@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from harness import units
@@ -14,6 +13,7 @@ from harness.cli.junit import write_junit
 from harness.cli.output import say
 from harness.errors import MarkError
 from harness.records import Run
+from harness.scratch import Scratch
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class Gate:
         if out is not None or self.junit is None:
             yield out
             return
-        with TemporaryDirectory(prefix="harness-") as place:
-            yield Path(place) / "run"
+        with Scratch("harness-run-") as place:
+            yield place / "run"
 
     def write(self, runs: Sequence[Run]) -> None:
         """Write the test cases, where they are asked for."""

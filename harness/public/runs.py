@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
@@ -12,6 +11,7 @@ import pyarrow as pa
 from harness import units
 from harness.public.tables import table
 from harness.records import Run
+from harness.scratch import Scratch
 from harness.store import find_run, load_items
 
 
@@ -21,7 +21,7 @@ class RunResult:
     Every share is over the scored questions, those whose gold could be run; None where there is none.
     """
 
-    def __init__(self, run: Run, keep: TemporaryDirectory[str] | None = None) -> None:
+    def __init__(self, run: Run, keep: Scratch | None = None) -> None:
         self.run = run
         # a run that nobody asked to store lives as long as its result
         self._keep = keep

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from harness import benchmark as benchmarks
@@ -13,6 +12,7 @@ from harness.evaluate.predictions import read_predictions
 from harness.evaluate.scored import score_predictions
 from harness.public.inputs import Benchmark, Predictions, benchmark_file, overrides, predictions_file
 from harness.public.runs import RunResult
+from harness.scratch import Scratch
 from harness.store import read_run
 
 
@@ -44,8 +44,8 @@ def score(
     >>> result.items(["id", "outcome"]).to_pylist()
     [{'id': '1', 'outcome': 'correct'}, {'id': '2', 'outcome': 'wrong_order'}]
     """
-    keep = TemporaryDirectory(prefix="harness-")
-    folder = Path(keep.name)
+    keep = Scratch("harness-run-")
+    folder = keep.path
     command = load_score_command(benchmark_file(benchmark, folder), overrides(settings or {}))
     loaded = benchmarks.load(command.benchmark.name, command.benchmark.settings)
     source = predictions_file(predictions, folder, name)

@@ -11,6 +11,7 @@ from harness.records import Run
 from harness.report.data import build
 from harness.report.page import page
 from harness.report.summary import summary_json, summary_markdown
+from harness.scratch import write_whole
 from harness.store import ITEMS_FILE, items_parquet
 
 __all__ = ["report"]
@@ -30,9 +31,7 @@ def report(runs: Sequence[Run | Answers | Path | str], out: str | Path, *, title
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
-            temporary = folder / f".{name}.tmp"
-            temporary.write_bytes(content)
-            temporary.replace(folder / name)
+            write_whole(folder / name, content)
     except OSError as error:
         raise StoreError(f"{folder} cannot be written ({error.strerror}); free space or name another folder.") from None
     return folder / "index.html"

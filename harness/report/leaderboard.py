@@ -11,6 +11,7 @@ from harness import units
 from harness.errors import StoreError
 from harness.report.summary import FORMAT, escaped, markdown
 from harness.report.tables import Cell, Table
+from harness.scratch import write_whole
 
 BEGIN, END = "<!-- leaderboard: written by `harness report` -->", "<!-- end of leaderboard -->"
 """What stands between these lines is replaced; the rest of the file is its authors'."""
@@ -27,11 +28,9 @@ def write_leaderboard(published: Path, out: Path) -> Path:
     before, begin, rest = old.partition(BEGIN)
     _, end, after = rest.partition(END)
     new = f"{before}{text}{after}" if begin and end else f"{old.rstrip()}\n\n{text}\n"
-    temporary = out.with_suffix(".tmp")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(new, encoding="utf-8")
-        temporary.replace(out)
+        write_whole(out, new.encode())
     except OSError as error:
         raise StoreError(f"{out} cannot be written ({error.strerror}); free the place or name another file.") from None
     return out

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import selectors
-import shutil
-import tempfile
 import time
 from collections import OrderedDict, deque
 from collections.abc import Hashable, Iterable, Iterator
@@ -21,6 +19,7 @@ from harness.sandbox.jobs import Answer, Job, Slot, bounded_workers
 from harness.sandbox.process import WorkerProcess
 from harness.sandbox.protocol import IDLE, PARTIAL
 from harness.sandbox.worker import READY
+from harness.scratch import Scratch
 
 MEMORY_BYTES = 2 * 2**30
 """Address space of one worker."""
@@ -51,7 +50,8 @@ class Pool:
         """Workers that were lost or retired so far."""
         self._task, self._options, self._memory = task, options, memory_bytes
         self._window = window
-        self._folder = tempfile.mkdtemp(prefix="harness-sandbox-")
+        self._scratch = Scratch("harness-sandbox-")
+        self._folder = str(self._scratch.path)
         os.chmod(self._folder, 0o500)
         self._selector = selectors.DefaultSelector()
         self._running: list[WorkerProcess] = []
@@ -74,8 +74,7 @@ class Pool:
         while self._running:
             self._drop(self._running[-1])
         self._selector.close()
-        os.chmod(self._folder, 0o700)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._scratch.close()
 
     def pids(self) -> list[int]:
         """Process ids of the workers that run now, for measuring."""

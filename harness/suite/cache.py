@@ -9,10 +9,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-import os
-import tempfile
 from pathlib import Path
 
+from harness.scratch import write_whole
 from harness.suite.record import Suite
 
 _LOG = logging.getLogger(__name__)
@@ -44,10 +43,7 @@ class SuiteCache:
         text = suite.to_json()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=path.parent)
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(f"{_digest(key, text)}\n{text}\n")
-            os.replace(name, path)
+            write_whole(path, f"{_digest(key, text)}\n{text}\n".encode())
         except OSError:
             return
 

@@ -10,6 +10,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from harness.errors import StoreError
+from harness.scratch import write_whole
 from harness.trainer.curve import CURVE, curve_image, curve_table
 from harness.trainer.measured import Measurement
 from harness.trainer.result import TrainResult
@@ -170,6 +171,6 @@ def _measured(result: TrainResult) -> list[str]:
 
 def _write(file: Path, data: bytes) -> None:
     try:
-        file.write_bytes(data)
+        write_whole(file, data)
     except OSError as error:
         raise StoreError(f"{file} cannot be written ({error.strerror}); free some disk.") from error

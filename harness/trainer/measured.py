@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import StoreError
+from harness.scratch import write_whole
 
 RESULTS = "results.json"
 FORMAT = 1
@@ -75,14 +75,10 @@ def add_measurements(folder: Path, found: Iterable[Measurement]) -> tuple[Measur
         kept[entry.place] = entry
     ordered = tuple(sorted(kept.values(), key=lambda entry: (entry.benchmark, entry.split, _rank(entry))))
     document = {"format": FORMAT, "results": [dataclasses.asdict(entry) for entry in ordered]}
-    partial = folder / f".{RESULTS}.{os.getpid()}"
     try:
-        partial.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        partial.replace(folder / RESULTS)
+        write_whole(folder / RESULTS, (json.dumps(document, indent=1, sort_keys=True) + "\n").encode())
     except OSError as error:
         raise StoreError(f"{folder / RESULTS} cannot be written ({error.strerror}); free some disk.") from error
-    finally:
-        partial.unlink(missing_ok=True)
     return ordered
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness.errors import StoreError
+from harness.scratch import write_whole
 
 RECORD = "harness.json"
 FORMAT = 1
@@ -73,15 +73,12 @@ class TrainResult:
 
 def write_record(folder: Path, record: Mapping[str, Any]) -> None:
     """Write `harness.json` to `folder` by rename; StoreError where the disk does not take it."""
-    partial = folder / f".{RECORD}.{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps({"format": FORMAT, **record}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        partial.replace(folder / RECORD)
+        text = json.dumps({"format": FORMAT, **record}, indent=1, sort_keys=True) + "\n"
+        write_whole(folder / RECORD, text.encode())
     except OSError as error:
         raise StoreError(f"{folder / RECORD} cannot be written ({error.strerror}); free some disk.") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
