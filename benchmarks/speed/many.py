@@ -5,7 +5,8 @@
 
 Questions come from the pocket generator (eight on each database, every database its own), a quarter of the predictions
 is wrong in one of three ways. The same predictions are scored whole and in shards that are joined; a second process
-reads the memory of the scoring one every second. Everything lies in a temporary folder.
+reads the memory of the scoring one every second. Everything lies in a temporary folder. `--whole FOLDER` takes a whole
+run of the same questions and predictions that an earlier call left, instead of scoring them again.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ def main() -> None:
     options.add_argument("--shards", type=int, default=4)
     options.add_argument("--suite", action="store_true", help="score with witness databases, made anew")
     options.add_argument("--workers", type=int, default=2)
+    options.add_argument("--whole", type=Path, help="a whole run made before")
     options.add_argument("--out", type=Path)
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -47,15 +49,18 @@ def main() -> None:
         words = ["questions.jsonl", "predictions.jsonl", f"score.workers={chosen.workers}", "score.cache_dir="]
         words.append(f"score.suite={str(chosen.suite).lower()}")
         parts = [f"{number}/{chosen.shards}" for number in range(1, chosen.shards + 1)]
-        runs = [("whole", [*words, "--out", "whole"])]
+        runs = [] if chosen.whole else [("whole", [*words, "--out", "whole"])]
         runs += [(f"shard {part}", [*words, "--out", "parts", "--shard", part]) for part in parts]
         runs += [("join", ["--join", "parts"])]
         for label, arguments in runs:
             found[label] = watched(folder, ["score", *arguments])
             print(label, json.dumps({k: v for k, v in found[label].items() if k != "memory"}), flush=True)
             keep(found, chosen.out)
-        found["digests"] = {place: digest(folder / place) for place in ("whole", "parts")}
-        found["alike"] = found["digests"]["whole"] == found["digests"]["parts"]
+        places = {"whole": chosen.whole or folder / "whole", "parts": folder / "parts"}
+        found["digests"] = {name: digest(place) for name, place in places.items()}
+        found["inputs"] = {name: inputs(place) for name, place in places.items()}
+        same = found["inputs"]["whole"] == found["inputs"]["parts"]
+        found["alike"] = same and found["digests"]["whole"] == found["digests"]["parts"]
         print(json.dumps(found["digests"]), flush=True)
         keep(found, chosen.out)
     sys.exit(not found["alike"])
@@ -141,6 +146,12 @@ def seen_of(pid: int) -> tuple[int, float] | None:
         return None
     ticks = os.sysconf("SC_CLK_TCK")
     return pages * os.sysconf("SC_PAGE_SIZE") // 2**20, (int(fields[11]) + int(fields[12])) / ticks
+
+
+def inputs(place: Path) -> dict[str, Any]:
+    """Digests of the questions and predictions of a run."""
+    digests = json.loads((place / "run.json").read_text())["digests"]
+    return {name: digests[name] for name in ("benchmark", "predictions")}
 
 
 def digest(place: Path) -> str:
