@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from harness.records import Database, Item, Outcome
+from harness.sandbox.engine import Engine
 from harness.sandbox.pool import Pool
 from harness.scoring import ScoreSettings, score_with
+from harness.sqltext import Kind
 
 CONTEXT = "CREATE TABLE t(i INT, s TEXT); INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c')"
 SETTINGS = ScoreSettings(floor_seconds=0.4, gold_factor=1.0, workers=2, suite=False)
@@ -115,6 +117,51 @@ class Watch(threading.Thread):
                     if line.startswith("VmHWM"):
                         self.peak = max(self.peak, int(line.split()[1]) * 1024)
             time.sleep(0.02)
+
+
+NEVER_CALLED = [
+    "arrow_scan",
+    "arrow_scan_dumb",
+    "python_arrow_scan",
+    "pandas_scan",
+    "python_map_function",
+    "json_execute_serialized_sql",
+    "query",
+    "query_table",
+    "enable_logging",
+    "enable_profiling",
+    "enable_profile",
+    "register_external_resource",
+    "create_external_resource",
+    "deregister_external_resource",
+    "destroy_external_resource",
+    "disable_logging",
+    "disable_profiling",
+    "write_log",
+    "setseed",
+    "truncate_duckdb_logs",
+    "copy_database",
+    "import_database",
+    "checkpoint",
+    "force_checkpoint",
+    "sleep_ms",
+]
+
+
+@pytest.mark.parametrize("name", NEVER_CALLED)
+def test_a_function_that_is_never_called_is_refused_however_it_is_spelt(name):
+    engine = Engine.__new__(Engine)
+    for spelt in (
+        name,
+        name.upper(),
+        name.title(),
+        f'"{name}"',
+        f"main.{name} ",
+        f"main.{name}\n",
+        f"é, {name.upper()}",
+    ):
+        assert engine.kind(f"SELECT {spelt}(1)") is Kind.FORBIDDEN
+        assert engine.kind(f"SELECT a FROM {spelt} (1) AS t") is Kind.FORBIDDEN
 
 
 @pytest.fixture(scope="module")

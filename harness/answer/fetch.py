@@ -50,17 +50,24 @@ def fetch(executed: Any, max_rows: int) -> Table:
     """
     if hasattr(executed, "fetchmany") and hasattr(executed, "execute"):
         rows = executed.fetchmany(max_rows + 1)
-        described = executed.description or []
     else:
         rows = executed.limit(max_rows + 1).fetchall()
-        described = executed.description
-    types = tuple([str(column[1]) for column in described])
+    return _table(*_described(executed), rows, max_rows)
+
+
+def _described(executed: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names and types of the columns."""
+    described = executed.description or []
+    return tuple([column[0] for column in described]), tuple([str(column[1]) for column in described])
+
+
+def _table(names: tuple[str, ...], types: tuple[str, ...], rows: list[tuple[Any, ...]], max_rows: int) -> Table:
     truncated = len(rows) > max_rows
     if truncated:
         del rows[max_rows:]
     if "BIGNUM" in types:
         rows = _with_integers(rows, [i for i, name in enumerate(types) if name == "BIGNUM"])
-    return Table(tuple([column[0] for column in described]), types, rows, truncated)
+    return Table(names, types, rows, truncated)
 
 
 def query(connection: Connection, sql: str, max_rows: int) -> Table:
@@ -69,10 +76,9 @@ def query(connection: Connection, sql: str, max_rows: int) -> Table:
     Raises what DuckDB raises.
     """
     executed = connection.execute(sql)
-    described = executed.description or []
-    names, types = tuple([column[0] for column in described]), tuple([str(column[1]) for column in described])
+    names, types = _described(executed)
     try:
-        table = fetch(executed, max_rows)
+        table = _table(names, types, executed.fetchmany(max_rows + 1), max_rows)
     except Exception as error:
         casts = {i: name.replace(_ZONED, "TIMESTAMP") for i, name in enumerate(types) if _ZONED in name}
         if not casts or "pytz" not in str(error):

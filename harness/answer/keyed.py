@@ -39,7 +39,8 @@ def keyed_sql(query: exp.Expr, positions: Sequence[int | None], wanted: int | No
     """The keyed statement of a parsed gold; None where its sort terms cannot be shown beside its rows.
 
     `positions`: output column of each sort term or None. `wanted`: offset + limit, None = all. `explicit_nulls`:
-    NULLS FIRST/LAST is written in the gold; otherwise the connection's default order of NULLs is left to apply.
+    NULLS FIRST/LAST is written in the gold; otherwise the connection's default order of NULLs is left to apply. The
+    tree is used up.
     """
     terms = terms_of(query)
     inner = _with_terms(query, terms, positions)
@@ -69,9 +70,8 @@ def _direction(term: exp.Ordered, explicit_nulls: bool) -> str:
     return direction
 
 
-def _with_terms(query: exp.Expr, terms: Sequence[exp.Ordered], positions: Sequence[int | None]) -> exp.Expr | None:
+def _with_terms(bare: exp.Expr, terms: Sequence[exp.Ordered], positions: Sequence[int | None]) -> exp.Expr | None:
     """The query without LIMIT, and the sort terms that are no output columns appended to its select list."""
-    bare = query.copy()
     bare.set("limit", None)
     bare.set("offset", None)
     distinct = bare.args.get("distinct") if isinstance(bare, exp.Select) else None

@@ -18,7 +18,7 @@ from sqlglot.errors import SqlglotError
 
 from harness.answer.keyed import keyed_sql, outermost, terms_of
 from harness.answer.table import Table
-from harness.sqltext import parse_statements, write_duckdb
+from harness.sqltext import parse_statements, parsed, write_duckdb
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,17 @@ class OrderPlan:
     """Rows skipped (0 where not a plain number; then there is no `keyed_sql`)."""
     limited: bool
     """There is a LIMIT, an OFFSET or a FETCH."""
-    keyed_sql: str | None
-    """All candidates for the gold's rows: the gold without LIMIT, in order, cut after the last row tied with its
-    last one; behind the gold's columns come helper columns, the last of them the number of the tie group. None where
-    it cannot be written."""
+    sql: str
+    """The statement itself, where `keyed_sql` may be made of it; else empty."""
+
+    @property
+    def keyed_sql(self) -> str | None:
+        """All candidates for the gold's rows, made when first asked for; None where it cannot be written.
+
+        The gold without LIMIT, in order, cut after the last row tied with its last one; behind the gold's columns come
+        helper columns, the last of them the number of the tie group.
+        """
+        return _keyed(self.sql) if self.sql else None
 
     def key_columns(self, gold: Table) -> tuple[int, ...] | None:
         """The output columns that are the sort keys, or None where some term is not one of them."""
@@ -73,11 +80,10 @@ class OrderPlan:
 
         With the prediction at hand, False too where it has exactly the gold's rows, or another number of rows.
         """
-        if self.keyed_sql is None:
-            return False
         if prediction is not None and (prediction.rows == gold.rows or len(prediction.rows) != len(gold.rows)):
             return False
-        return self.may_cut(gold) or (len(gold.rows) > 1 and self.n_keys > 0 and self.key_columns(gold) is None)
+        unknown = len(gold.rows) > 1 and self.n_keys > 0 and self.key_columns(gold) is None
+        return (unknown or self.may_cut(gold)) and self.keyed_sql is not None
 
 
 @lru_cache(maxsize=8192)
@@ -87,7 +93,7 @@ def order_plan(gold_sql: str) -> OrderPlan | None:
     Where sqlglot cannot read the statement, a top-level ORDER BY found by scanning is taken as a total order.
     """
     try:
-        statements = parse_statements(gold_sql, "duckdb")
+        statements = parsed(gold_sql, "duckdb")
         if not statements or isinstance(statements[-1], exp.Command):
             return _unread(gold_sql)
         return _plan(statements[-1], gold_sql)
@@ -107,12 +113,23 @@ def _plan(tree: exp.Expr, sql: str) -> OrderPlan | None:
     everything = len(terms) == 1 and isinstance(terms[0].this, exp.Var) and terms[0].this.name.upper() == "ALL"
     resolved = [_resolve(query, term.this) for term in terms]
     positions = None if everything else tuple([position for position, _ in resolved])
-    keyed = None
-    if positions is not None and offset_known:
-        explicit_nulls = re.search(r"\bnulls\s+(first|last)\b", sql, re.IGNORECASE) is not None
-        wanted = offset + limit if limit is not None else None
-        keyed = keyed_sql(query, positions, wanted, explicit_nulls)
-    return OrderPlan(len(terms), positions, tuple([name for _, name in resolved]), limit, offset, limited, keyed)
+    source = sql if positions is not None and offset_known else ""
+    return OrderPlan(len(terms), positions, tuple([name for _, name in resolved]), limit, offset, limited, source)
+
+
+@lru_cache(maxsize=256)
+def _keyed(sql: str) -> str | None:
+    """`OrderPlan.keyed_sql` of a statement that has a plan."""
+    plan = order_plan(sql)
+    assert plan is not None
+    assert plan.positions is not None
+    explicit_nulls = re.search(r"\bnulls\s+(first|last)\b", sql, re.IGNORECASE) is not None
+    wanted = plan.offset + plan.limit if plan.limit is not None else None
+    try:
+        query = outermost(parse_statements(sql, "duckdb")[-1])
+        return None if query is None else keyed_sql(query.pop(), plan.positions, wanted, explicit_nulls)
+    except (SqlglotError, RecursionError, ValueError):
+        return None
 
 
 _LITERAL_OR_COMMENT = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/", re.DOTALL)
@@ -129,7 +146,7 @@ def _unread(sql: str) -> OrderPlan | None:
     if re.search(r"\border\s+by\b", text, re.IGNORECASE) is None:
         return None
     limited = re.search(r"\b(limit|offset|fetch)\b", text, re.IGNORECASE) is not None
-    return OrderPlan(1, (None,), ("",), None, 0, limited, None)
+    return OrderPlan(1, (None,), ("",), None, 0, limited, "")
 
 
 def _limit(query: exp.Expr) -> tuple[int | None, bool]:

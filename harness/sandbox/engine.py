@@ -32,6 +32,11 @@ _REFUSED = re.compile(
     r"|(?:force_)?checkpoint|setseed|sleep_ms)[\s\"]*\(",
     re.IGNORECASE,
 )
+_SUSPECT = re.compile(
+    r"scan|map_function|serialized_sql|query|enable_|disable_|external_resource|write_log|duckdb_logs|copy_database"
+    r"|import_database|checkpoint|setseed|sleep_ms"
+)
+"""Found in whatever `_REFUSED` finds, written in small letters; a tenth of the time to look for."""
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": False,
     "temp_directory": "",
@@ -165,12 +170,13 @@ class Engine:
 
     def kind(self, sql: str) -> Kind:
         """What DuckDB's own parser takes the text for; `Failure` where it cannot read it."""
-        if not sql.isascii():
+        plain = sql.isascii()
+        if not plain:
             try:
                 sql.encode()
             except UnicodeEncodeError as error:
                 raise Failure("syntax", "the statement has half of a surrogate pair in it") from error
-        if _REFUSED.search(sql):
+        if (not plain or _SUSPECT.search(sql.lower())) and _REFUSED.search(sql):
             return Kind.FORBIDDEN
         if _PLAIN_SELECT.match(sql):
             return Kind.READ

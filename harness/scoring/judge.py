@@ -14,7 +14,7 @@ from harness.sandbox.watchdog import Watchdog
 from harness.sandbox.worker import Reply
 from harness.scoring.case import Case, fault_at
 from harness.scoring.desk import Desk
-from harness.scoring.gold import Gold
+from harness.scoring.gold import Gold, gold_order
 from harness.scoring.grades import gold_form, graded
 from harness.scoring.outcomes import outcome_of, reason_of
 from harness.scoring.question import STAGE_GOLD, STAGE_SCHEMA, STAGE_SUITE, Question
@@ -49,6 +49,8 @@ class Judge:
             for sql, key, packed in zip(payload.golds, payload.keys, payload.known, strict=True):
                 gold = self.recall(key, packed)
                 form = gold_form(sql, self.settings.dialects, catalog) if gold is None else gold.form
+                if gold is None:
+                    gold_order(sql)
                 if form is not None:
                     graded(sql, form, document["sql"], catalog)
 

@@ -4,7 +4,7 @@ from harness.sqltext.extract import Extraction, extract
 from harness.sqltext.kind import Kind, kind_of_types, split_statements, statement_kind
 from harness.sqltext.limits import parseable
 from harness.sqltext.match import ExactMatch, Form, exact_match, form_of, match_form, normal_text
-from harness.sqltext.parsing import parse_statements, write_duckdb
+from harness.sqltext.parsing import parse_statements, parsed, write_duckdb
 
 __all__ = [
     "ExactMatch",
@@ -19,6 +19,7 @@ __all__ = [
     "normal_text",
     "parse_statements",
     "parseable",
+    "parsed",
     "split_statements",
     "statement_kind",
     "write_duckdb",

@@ -12,7 +12,7 @@ from sqlglot import exp
 
 from harness.sqltext.limits import parseable
 from harness.sqltext.names import Tables
-from harness.sqltext.parsing import FAILURES, parse_statements
+from harness.sqltext.parsing import FAILURES, parsed
 from harness.sqltext.queries import QueryWriter
 
 
@@ -41,7 +41,7 @@ def canonical(sql: str, dialects: tuple[str, ...], catalog: Tables | None = None
         return None
     for dialect in dialects or ("duckdb",):
         try:
-            trees = parse_statements(sql, dialect)
+            trees = parsed(sql, dialect)
             if len(trees) == 1 and not isinstance(trees[0], exp.Command):
                 text = QueryWriter(dialect, catalog, mask=False).statement(trees[0])
                 return Canonical(dialect, text, trees[0], catalog)

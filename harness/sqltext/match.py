@@ -93,7 +93,7 @@ def _digest(text: str) -> bytes:
     return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
 
 
-_CLAUSES = frozenset(["GROUP", "HAVING", "ORDER", "LIMIT", "UNION", "INTERSECT", "OVER"])
+_CLAUSES = frozenset(["GROUP", "HAVING", "ORDER", "LIMIT", "UNION", "INTERSECT", "OVER", "EXISTS"])
 _SET_WORDS = frozenset(["UNION", "INTERSECT", "EXCEPT", "MINUS"])
 
 

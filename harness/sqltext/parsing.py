@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import lru_cache
 
 from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
@@ -29,6 +30,12 @@ def parse_statements(sql: str, dialect: str) -> list[exp.Expr]:
     trees = parser.parse(tokenizer.tokenize(sql), sql)
     # a semicolon with a comment behind it comes as a node of its own
     return [tree for tree in trees if tree is not None and not isinstance(tree, exp.Semicolon)]
+
+
+@lru_cache(maxsize=64)
+def parsed(sql: str, dialect: str) -> tuple[exp.Expr, ...]:
+    """As `parse_statements`, kept for a while: nobody may change these trees."""
+    return tuple(parse_statements(sql, dialect))
 
 
 def write_duckdb(tree: exp.Expr, *, identify: bool = False, copy: bool = True) -> str:

@@ -60,6 +60,7 @@ _READERS_COARSE = {
 }
 _COARSE = 20_000
 """Characters from which on numbers and commas pass as space: a list of 200,000 constants is then one token."""
+_new = tuple.__new__
 _BLOCK_EDGE = re.compile(r"/\*|\*/")
 
 
@@ -78,6 +79,9 @@ def _block_end(sql: str, start: int) -> int:
 
 def _read(sql: str, backslash: bool) -> list[Token]:
     reader = (_READERS if len(sql) < _COARSE else _READERS_COARSE)[backslash]
+    if "/*" not in sql and "$" not in sql:
+        # a named tuple's own constructor takes twice as long as the reading
+        return [_new(Token, (found.lastgroup, found.group(), found.start())) for found in reader.finditer(sql)]
     tokens: list[Token] = []
     at = 0
     while at < len(sql):
