@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -94,7 +95,8 @@ def started(settings: ScoreSettings, workers: int) -> Pool:
     """A pool whose workers have answered once."""
     pool = Pool("harness.scoring.judge:build", settings, workers=workers, memory_bytes=settings.memory_bytes)
     items, predictions = script_items(16 * workers)
-    list(score_with(pool, items, predictions, settings))
+    # an earlier pool's verdicts in the cache would be given back without any worker
+    list(score_with(pool, items, predictions, replace(settings, cache_dir="")))
     return pool
 
 

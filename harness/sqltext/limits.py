@@ -27,7 +27,7 @@ def parseable(sql: str) -> bool:
             sql.encode()
         except UnicodeEncodeError:
             return False
-    if len(sql) < MAX_DEPTH:
+    if len(sql) < MAX_DEPTH or (sql.isascii() and _openings(sql) < MAX_DEPTH):
         return True
     depth = 0
     for found in _EDGE.finditer(sql):
@@ -36,3 +36,9 @@ def parseable(sql: str) -> bool:
             return False
         depth = max(depth, 0)
     return _PREFIXES.search(sql) is None
+
+
+def _openings(sql: str) -> int:
+    """How often there is anything that could nest: a bound on how deep it gets."""
+    small = sql.lower()
+    return sum(map(small.count, ("(", "[", "{", "-", "+", "~", "!", "case", "not")))
