@@ -13,9 +13,10 @@ _ENGLISH = (
     r"\s+(?:(?:every|each|any|only|those|these|some|which|and|or|your|our|one\s+of)\s+"
     rf"{_NO_ALIAS}[A-Za-z]+\b(?!\s*[(.])|an?(?:\s+{_NO_ALIAS}[A-Za-z]+\b){{2}}"
     rf"|[\w, ]{{1,80}}?\bFROM\s+(?:(?:the|this|these|those|your|our)\s+{_NO_ALIAS}[A-Za-z]"
-    r"|\w+\s+(?:who|whose|that|which|and|because)\b))"
+    r"|\w+\s+(?:who|whose|that|which|and|because)\b"
+    r"|\w+\.\s+(?=(?-i:[A-Z]))(?=[\s\S]*?\bSELECT\b)))"
 )
-"""How a sentence that says "select" goes on, and no statement does."""
+"""How a sentence that says "select" goes on, and no statement does; one that a period ends counts where SQL follows."""
 _STATEMENT = (
     r"(?:SELECT\b(?!\s+(?:the(?!\s+FROM\b)|all\s+(?:the|rows|of)|from\s+the|statements?|query|queries)\s)"
     rf"(?!{_ENGLISH})"
