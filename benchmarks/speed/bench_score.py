@@ -197,7 +197,7 @@ def test_spider_dev(benchmark, golds, tmp_path):
         pytest.skip("needs the public data sets (Spider and others) in ../shared/data")
     items = published.spider()
     given = {name: str(row["sql"]) for name, row in published.predictions(published.SYSTEMS[0]).items()}
-    settings = published.settings(1, str(tmp_path) if golds == "cached" else "")
+    settings = replace(published.settings(1, str(tmp_path) if golds == "cached" else ""), reuse_verdicts=False)
     with started(settings, 1) as pool:
         if golds == "cached":
             list(score_with(pool, items, given, settings))

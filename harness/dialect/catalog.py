@@ -43,7 +43,7 @@ class ForeignKey:
 class Catalog(Mapping[str, Mapping[str, str]]):
     """Table -> column -> DuckDB type, looked up without regard to case; hashable, so that it can key a cache."""
 
-    __slots__ = ("_columns", "_hash", "_tables", "foreign_keys", "primary_keys")
+    __slots__ = ("_classes", "_hash", "_tables", "foreign_keys", "primary_keys")
 
     def __init__(
         self,
@@ -57,10 +57,7 @@ class Catalog(Mapping[str, Mapping[str, str]]):
         }
         self.primary_keys = {table.lower(): key for table, key in (primary_keys or {}).items()}
         self.foreign_keys = tuple(foreign_keys)
-        self._columns: dict[str, frozenset[str]] = {}
-        for columns in self._tables.values():
-            for column, kind in columns.items():
-                self._columns[column] = self._columns.get(column, frozenset()) | {type_class(kind)}
+        self._classes: dict[str, frozenset[str]] | None = None
         self._hash = hash(tuple((table, tuple(columns.items())) for table, columns in self._tables.items()))
 
     def __getitem__(self, table: str) -> Mapping[str, str]:
@@ -83,7 +80,12 @@ class Catalog(Mapping[str, Mapping[str, str]]):
 
     def column_classes(self, column: str) -> frozenset[str]:
         """The classes (`text`, `number`, `other`) columns of this name have in any table; empty: there is none."""
-        return self._columns.get(column.lower(), frozenset())
+        if self._classes is None:
+            self._classes = {}
+            for columns in self._tables.values():
+                for name, kind in columns.items():
+                    self._classes[name] = self._classes.get(name, frozenset()) | {type_class(kind)}
+        return self._classes.get(column.lower(), frozenset())
 
 
 def type_class(kind: str) -> str:
