@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from harness.answer import Table, compare, fetch, order_plan, query
 from harness.records import Outcome
+from harness.sqltext import form_of, parsed
 
 FIXTURE = Path(__file__).parent / "fixtures" / "answer" / "order.sql"
 MAX_ROWS = 10_000
@@ -194,3 +195,11 @@ def _fill(connection, rows):
 def _run(connection, rows, sql):
     _fill(connection, rows)
     return fetch(connection.execute(sql), MAX_ROWS)
+
+
+@pytest.mark.parametrize("sql", ["SELECT a FROM t ORDER BY b LIMIT 2", "(SELECT DISTINCT a FROM t ORDER BY a LIMIT 1)"])
+def test_a_tree_that_is_kept_stays_as_it_was(sql):
+    before = [repr(tree) for tree in parsed(sql, "duckdb")]
+    assert form_of(sql, ("duckdb",)) is not None
+    assert "QUALIFY" in order_plan(sql).keyed_sql
+    assert [repr(tree) for tree in parsed(sql, "duckdb")] == before

@@ -12,17 +12,23 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
 import tempfile
 import venv
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+sys.path.insert(0, str(ROOT))
+
+from harness.machine import machine  # noqa: E402
+
 CACHE = ROOT / ".cache" / "peers"
 SECONDS = 1800
 
@@ -127,6 +133,7 @@ def _last_line(text: str) -> str:
 
 
 def _head() -> list[str]:
+    here, load = machine(), os.getloadavg()[0]
     return [
         "# Beside other evaluators",
         "",
@@ -135,6 +142,8 @@ def _head() -> list[str]:
         "imports; the harness's hold the start of its worker and the copying of the SQLite files into DuckDB.",
         "*Agrees with official*: with the verdict of Spider's test-suite evaluator that came with the predictions.",
         "*Agrees with the harness*: a peer's execution accuracy with the rule `default`, BIRD's with the rule `bird`.",
+        f"Measured on {here.cpu}, {here.cpu_count} cores, load {load:.1f} at the end (1 is this run), "
+        f"Python {platform.python_version()}, duckdb {version('duckdb')}.",
     ]
 
 
