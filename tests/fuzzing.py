@@ -1,19 +1,24 @@
 """Fuzz targets: what must hold for any bytes. Each takes bytes and raises where something does not hold.
 
-    python tests/fuzzing.py TARGET --seconds 600 [--corpus FOLDER]     (atheris where it is installed, else hypothesis)
+    python tests/fuzzing.py TARGET --seconds 600 --corpus FOLDER       (atheris where it is installed, else hypothesis)
+    python tests/fuzzing.py TARGET --corpus FOLDER --keep             (the smallest part that reaches as much is kept)
 
-`test_fuzzing.py` runs every target on its seeds, on the kept findings (fixtures/fuzz/) and on a few drawn inputs.
+`test_fuzzing.py` runs every target on its seeds, on what is kept of fuzzing (fixtures/fuzz/: findings as they are,
+corpora as one JSON string of Latin-1 an input) and on a few drawn inputs.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import json
 import struct
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import accumulate
 from pathlib import Path
 
 import duckdb
@@ -40,6 +45,8 @@ else:
 
 ConfigError, DataError = errors.ConfigError, errors.DataError
 KEPT = Path(__file__).parent / "fixtures" / "fuzz"
+KEPT_BYTES = 60_000
+"""Of each target's corpus, the shortest inputs first."""
 READING = {"SELECT", "EXPLAIN", "RELATION", "LOGICAL_PLAN"}
 _SQL = (
     b"SELECT a, count(*) FROM t WHERE b = 'x''y' GROUP BY 1 ORDER BY 2 LIMIT 3;",
@@ -169,6 +176,31 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], tuple[bytes, ...]]] = {
 }
 
 
+def kept(name: str) -> list[bytes]:
+    """What fuzzing a target once found, then its kept corpus."""
+    found = [path.read_bytes() for path in sorted(KEPT.glob(f"{name}-*"))]
+    corpus = KEPT / f"{name}.jsonl"
+    lines = corpus.read_bytes().splitlines() if corpus.is_file() else []
+    return [*found, *(json.loads(line).encode("latin-1") for line in lines)]
+
+
+def keep(name: str, corpus: Path) -> None:
+    """Put the smallest part of a corpus folder that reaches all it reaches in place of the kept corpus."""
+    with tempfile.TemporaryDirectory() as folder:
+        # libFuzzer starts its own program again for every input that ends it: a program that can be started so
+        again, merged = Path(folder) / "again", Path(folder) / "merged"
+        again.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{__file__}" {name} --merge "$0" "$@"\n')
+        again.chmod(0o700)
+        merged.mkdir()
+        subprocess.run([again, "-merge=1", "-rss_limit_mb=4096", merged, corpus], check=True)
+        inputs = sorted((path.read_bytes() for path in merged.iterdir()), key=lambda data: (len(data), data))
+    lines = [json.dumps(data.decode("latin-1"), ensure_ascii=False) + "\n" for data in inputs]
+    sizes = accumulate(len(line.encode()) for line in lines)
+    few = [line for line, size in zip(lines, sizes, strict=True) if size <= KEPT_BYTES]
+    (KEPT / f"{name}.jsonl").write_text("".join(few), encoding="utf-8", newline="")
+    sys.stderr.write(f"{name}: {len(few)} inputs kept, {len(lines) - len(few)} longer ones not\n")
+
+
 def main() -> None:
     """Fuzz one target for a while; the first finding ends it and is written to the corpus folder."""
     options = argparse.ArgumentParser(description=__doc__)
@@ -176,12 +208,20 @@ def main() -> None:
     options.add_argument("--seconds", type=int, default=600)
     options.add_argument("--corpus", type=Path, default=None)
     options.add_argument("--hypothesis", action="store_true", help="even where atheris is installed")
+    options.add_argument("--keep", action="store_true", help="no fuzzing: keep the corpus, made as small as can be")
+    options.add_argument("--merge", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     chosen = options.parse_args()
     target, seeds = TARGETS[chosen.target]
+    if chosen.merge:
+        atheris.Setup(chosen.merge, target)
+        atheris.Fuzz()
+    if chosen.keep:
+        keep(chosen.target, chosen.corpus)
+        return
     with tempfile.TemporaryDirectory() as scratch:
         corpus = chosen.corpus or Path(scratch)
         corpus.mkdir(parents=True, exist_ok=True)
-        for number, seed in enumerate([*seeds, *(path.read_bytes() for path in KEPT.glob(f"{chosen.target}-*"))]):
+        for number, seed in enumerate([*seeds, *kept(chosen.target)]):
             (corpus / f"seed-{number}").write_bytes(seed)
         if atheris is None or chosen.hypothesis:
             count = timed(chosen.target, chosen.seconds, corpus)
@@ -198,10 +238,11 @@ def timed(name: str, seconds: float, corpus: Path) -> int:
     What the last failing example is made of is written to the corpus folder before its fault is raised.
     """
     target, seeds = TARGETS[name]
+    seeds = (*seeds, *kept(name))
     end = time.monotonic() + seconds
     count = rounds = 0
 
-    def kept(data: bytes) -> None:
+    def tried(data: bytes) -> None:
         nonlocal count
         count += 1
         try:
@@ -211,7 +252,7 @@ def timed(name: str, seconds: float, corpus: Path) -> int:
             raise
 
     while time.monotonic() < end:
-        drawn(kept, seeds, end - time.monotonic(), examples=500, seed=rounds)
+        drawn(tried, seeds, end - time.monotonic(), examples=500, seed=rounds)
         rounds += 1
     return count
 
