@@ -11,6 +11,7 @@ from transformers import PrinterCallback, TrainerCallback
 
 from harness.errors import ConfigError, DeviceError
 from harness.model.load import Loaded
+from harness.trainer.barrier import mend_reductions
 from harness.trainer.batches import LeanCollator, packed_shape
 from harness.trainer.head import check_head
 from harness.trainer.lean import check_lean
@@ -83,6 +84,7 @@ def compile_layers(model: Any, longest: int) -> int:
     Layers of one kind share what is compiled. Where no row is longer than the sliding window, sliding layers are told
     so, and become of one kind with the others.
     """
+    mend_reductions()
     layers = model.base_model.layers
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, RECOMPILES)
     for layer in layers:
