@@ -1,4 +1,4 @@
-"""Rebuilds the pocket benchmark's base model from a random start: `python build_base.py --out base --seconds 270`.
+"""Rebuilds the pocket benchmark's base model from a random start: `python build_base.py --out base --seconds 215`.
 
 Language modelling over corpus.py's endless text, one document a row of 512 tokens, statements weighted above the rest.
 Every linear layer runs on weights rounded to NF4 (straight-through gradients), so that loading the model in four bits,
@@ -25,7 +25,6 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from tokenizers import Tokenizer
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig, PreTrainedTokenizerFast
 
-STARTED = time.time()
 ROW = 512
 STATEMENT = 1 << 15
 """Set on a token id: it belongs to a statement (full weight in the loss)."""
@@ -138,11 +137,11 @@ def exact_share(marks: np.ndarray, right: np.ndarray) -> tuple[int, int]:
     return whole, total
 
 
-def build_tokenizer(folder: Path, documents: int, kept: Path | None) -> Tokenizer:
-    """Trains (or takes) and saves the tokenizer as transformers reads it, without a chat template: this is a base."""
+def build_tokenizer(folder: Path, documents: int) -> Tokenizer:
+    """Trains and saves the tokenizer as transformers reads it, without a chat template: this is a base."""
     r = Random("tokenizer")
     texts = ("".join(t for t, _ in corpus.document(r)) for _ in range(documents))
-    made = Tokenizer.from_file(str(kept)) if kept else vocabulary.train(texts, 3072)
+    made = vocabulary.train(texts, 3072)
     names = dict(zip(("pad_token", "eos_token", "bos_token", "unk_token"), vocabulary.SPECIAL, strict=False))
     PreTrainedTokenizerFast(tokenizer_object=made, model_max_length=2048, additional_special_tokens=list(vocabulary.SPECIAL[4:]),
                             padding_side="left", clean_up_tokenization_spaces=False, **names).save_pretrained(folder)
@@ -183,8 +182,6 @@ def train(model: Gemma3ForCausalLM, pool: Pool, args: argparse.Namespace, device
         step_loss = loss_of
         step(0.0)
     begun, steps, told, smooth = time.time(), 0, 0.0, None
-    if args.until:
-        args.seconds = max(1.0, args.until - (begun - STARTED))
     while (elapsed := time.time() - begun) < args.seconds and steps < args.steps:
         bare = step(learning_rate(max(elapsed / args.seconds, steps / args.steps), steps, args.lr, args.warmup))
         steps += 1
@@ -220,9 +217,7 @@ def main() -> None:
     """Tokenizer, training, measurement, files."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent / "base")
-    parser.add_argument("--seconds", type=float, default=270)
-    parser.add_argument("--until", type=float, help="instead of --seconds: training ends this long after the start")
-    parser.add_argument("--init", type=Path, help="a model folder to go on from; without it, a random start")
+    parser.add_argument("--seconds", type=float, default=215)
     parser.add_argument("--steps", type=int, default=10**9)
     parser.add_argument("--rows", type=int, default=128, help="rows of 512 tokens a step")
     parser.add_argument("--lr", type=float, default=2.5e-3)
@@ -230,7 +225,6 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 1))
     parser.add_argument("--pool", type=int, default=1_600_000)
     parser.add_argument("--tokenizer-documents", type=int, default=12_000)
-    parser.add_argument("--tokenizer", type=Path, help="a tokenizer.json to keep instead of training one")
     parser.add_argument("--held-out", type=int, default=1024)
     parser.add_argument("--every", type=float, default=10, help="seconds between lines of progress")
     parser.add_argument("--seed", type=int, default=20260)
@@ -238,7 +232,7 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(args.seed)
     begun = time.time()
-    tokenizer = build_tokenizer(args.out, args.tokenizer_documents, args.tokenizer)
+    tokenizer = build_tokenizer(args.out, args.tokenizer_documents)
     print(f"tokenizer of {tokenizer.get_vocab_size()} entries in {time.time() - begun:.1f} s", flush=True)
     context = mp.get_context("fork")  # before CUDA is touched; the workers need no torch
     queue = context.Queue(maxsize=400)
@@ -249,8 +243,6 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     corpus.know_pieces(tokenizer.get_vocab())
     model = Gemma3ForCausalLM(config(tokenizer.get_vocab_size()))
-    if args.init:
-        model = Gemma3ForCausalLM.from_pretrained(args.init, dtype=torch.float32)
     model.to(device)
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.Linear) and name != "lm_head":

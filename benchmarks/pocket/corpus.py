@@ -38,8 +38,6 @@ Segment = tuple[str, int]
 
 BANNED = {w for _, _, _, tables in read_domains() for t in tables for w in (t.name, *singular(t.name).split("_"))}
 PLAIN_NOUNS = [n for n in NOUNS if n not in BANNED and not n.endswith("s")]
-TAGGED = 0.3
-"""Share of documents whose questions stand in tags, unanswered: no answer in the benchmark's manner is ever seen."""
 NAMES = sorted(SHAPES)
 WEIGHTS = [SHAPES[n][2] for n in NAMES]
 
@@ -215,7 +213,7 @@ def asking(r: Random) -> tuple[str, str, str]:
     mark, reply = (r.choice(MARKS), r.choice(REPLIES)) if r.random() < 0.7 else (invented(r), invented(r))
     case = r.choice((str, str.capitalize, str.lower))
     mark, reply, gap = case(mark), case(reply), r.choice(("\n", "\n", "\n\n", " "))
-    style = 2 if r.random() < TAGGED else r.choice((0, 1, 3, 4, 5, 6, 7))
+    style = r.randrange(8)
     if style == 0:
         return "-- ", "\n", ";\n"
     if style == 1:
