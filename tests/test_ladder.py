@@ -77,3 +77,11 @@ def test_rungs_are_named_or_numbered_and_keep_their_order(scripts):
         settings = train_rungs.GUIDE | train_rungs.RUNGS[name]["train"]
         assert settings["batch_size"] * settings["accumulation"] == 4, name
         assert "modules_to_save" not in settings, name
+
+
+@pytest.mark.parametrize(("norm", "said"), [(0.9, False), (4e4, True)])
+def test_a_changed_rung_with_wild_gradient_norms_is_no_quiet_success(scripts, norm, said):
+    from ladder_table import _label
+
+    row = {"changed": "head and embedding are one", "difference": {"loss": 1e-4, "norm": norm}}
+    assert ("LOOK" in _label(row)) is said

@@ -17,6 +17,8 @@ COLUMNS = (
     "loss, norm: largest difference",
     "training",
 )
+WILD = 10.0
+"""A relative difference of gradient norms that no change of recipe explains: a wrong kernel has been behind one."""
 HEAD = "| " + " | ".join(COLUMNS) + " |\n" + "|---" * len(COLUMNS) + "|\n"
 
 
@@ -66,9 +68,7 @@ def _line(row: dict[str, Any]) -> str:
         _share(kernels.get("busy_share")),
         kernels.get("binds", ""),
         "" if difference is None else f"{difference['loss']:.1e}, {difference['norm']:.1e}",
-        "changed: " + row["changed"]
-        if row["changed"]
-        else {True: "exact", False: "NOT the same"}.get(row.get("same"), ""),
+        _label(row),
     ]
     return "| " + " | ".join(cells) + " |\n"
 
@@ -79,7 +79,8 @@ def _slowed(row: dict[str, Any]) -> str:
 
 def _label(row: dict[str, Any]) -> str:
     if row["changed"]:
-        return f"changed: {row['changed']}"
+        wild = (row.get("difference") or {}).get("norm", 0.0) > WILD
+        return f"changed: {row['changed']}" + (f"; LOOK: gradient norms over {WILD:g} times the guide's" if wild else "")
     return {True: "exact", False: "NOT the same"}.get(row.get("same"), "")
 
 
