@@ -80,7 +80,9 @@ def _slowed(row: dict[str, Any]) -> str:
 def _label(row: dict[str, Any]) -> str:
     if row["changed"]:
         wild = (row.get("difference") or {}).get("norm", 0.0) > WILD
-        return f"changed: {row['changed']}" + (f"; LOOK: gradient norms over {WILD:g} times the guide's" if wild else "")
+        return f"changed: {row['changed']}" + (
+            f"; LOOK: gradient norms over {WILD:g} times the guide's" if wild else ""
+        )
     return {True: "exact", False: "NOT the same"}.get(row.get("same"), "")
 
 
