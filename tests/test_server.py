@@ -431,7 +431,7 @@ def test_a_real_server_gives_the_answers_that_the_model_gives_here(served):
     assert {key: g.completion for key, g in there.items()} == {key: g.completion for key, g in here.items()}
     assert {key: g.prompt_tokens for key, g in there.items()} == {key: g.prompt_tokens for key, g in here.items()}
     assert {key: g.output_tokens for key, g in there.items()} == {key: g.output_tokens for key, g in here.items()}
-    assert len({g.completion for g in there.values()}) > 3
+    assert len({g.completion for g in there.values()}) > 2
     assert remote.speed().output_tokens == sum(g.output_tokens for g in there.values())
     assert remote.facts["notes"] == ()
     with pytest.raises(ModelError, match=r"generate\.server\.model"):
