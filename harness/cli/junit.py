@@ -7,10 +7,8 @@ a mark, one more case a run says whether execution accuracy reaches it. Characte
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as Tree
@@ -18,6 +16,7 @@ from xml.etree import ElementTree as Tree
 from harness import units
 from harness.errors import StoreError
 from harness.records import Run
+from harness.scratch import write_whole
 from harness.store import load_items
 
 _COLUMNS: tuple[str, ...] = ("id", "question", "gold_sql", "sql", "completion", "outcome", "reason", "execution_match")
@@ -35,16 +34,11 @@ def write_junit(runs: Iterable[Run], path: Path, mark: float | None = None) -> N
         root.append(_suite(run, mark))
     for name in ("tests", "failures", "skipped"):
         root.set(name, str(sum(int(suite.get(name, 0)) for suite in root)))
-    part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        Tree.ElementTree(root).write(part, encoding="utf-8", xml_declaration=True)
-        os.replace(part, path)
+        write_whole(path, Tree.tostring(root, encoding="utf-8", xml_declaration=True))
     except OSError as error:
         raise StoreError(f"{path} cannot be written ({error.strerror or error}); name another file.") from None
-    finally:
-        with suppress(OSError):
-            part.unlink()
 
 
 def xml_text(text: str, longest: int | None = None) -> str:
