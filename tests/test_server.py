@@ -421,7 +421,9 @@ def test_a_real_server_gives_the_answers_that_the_model_gives_here(served):
     schema = "CREATE TABLE singer (id INTEGER, name TEXT, age INTEGER);\n"
     asked = [
         Request(f"r{n}", ({"role": "user", "content": f"{schema}{text}"},))
-        for n, text in enumerate(["How many singers are there?", "List all names.", "SELECT", "ünïcode?"])
+        for n, text in enumerate(
+            ["How many singers are there?", "List all names.", "List all names, oldest first.", "ünïcode?"]
+        )
     ]
     decoding = DecodingSettings(max_new_tokens=16, batch_size=1)
     local = TransformersGenerator(load_base(ModelSettings(str(folder), precision="fp32", device="cpu")))
@@ -431,7 +433,7 @@ def test_a_real_server_gives_the_answers_that_the_model_gives_here(served):
     assert {key: g.completion for key, g in there.items()} == {key: g.completion for key, g in here.items()}
     assert {key: g.prompt_tokens for key, g in there.items()} == {key: g.prompt_tokens for key, g in here.items()}
     assert {key: g.output_tokens for key, g in there.items()} == {key: g.output_tokens for key, g in here.items()}
-    assert len({g.completion for g in there.values()}) > 2
+    assert len({g.completion for g in there.values()}) > 3
     assert remote.speed().output_tokens == sum(g.output_tokens for g in there.values())
     assert remote.facts["notes"] == ()
     with pytest.raises(ModelError, match=r"generate\.server\.model"):
