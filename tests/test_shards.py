@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from harness import benchmark as benchmarks
@@ -16,8 +17,11 @@ from harness.evaluate.predictions import read_predictions
 from harness.evaluate.scored import Scored, score_predictions
 from harness.evaluate.shards import Shard, join_shards, parse_shard
 from harness.evaluate.stored import stored_rows
-from harness.records import Generation
+from harness.records import Database, Generation
+from harness.sandbox.protocol import Board
+from harness.sandbox.watchdog import Watchdog
 from harness.store import read_run
+from harness.suite.task import Maker, MakerOptions, Order
 
 COUNT = 11
 SCRIPT = "CREATE TABLE t (a INT, b TEXT); INSERT INTO t VALUES (1, 'x'), (2, 'y'), (3, NULL);"
@@ -241,3 +245,23 @@ def test_an_id_met_twice_is_told_with_its_first_row():
     seen = SeenIds()
     assert [seen.earlier(identity, row) for row, identity in enumerate(["a", "b", "\ud800", "b"])] == [None] * 3 + [1]
     assert seen.count == 3
+
+
+# -- with suites
+
+
+@pytest.mark.parametrize("fault", [MemoryError(), duckdb.OutOfMemoryException("Out of Memory Error")])
+def test_a_suite_whose_maker_ran_out_of_memory_is_asked_again_in_a_fresh_worker(monkeypatch, fault):
+    """What the worker had made before fills its memory: without a second try the verdict would follow the cut."""
+    board, _ = Board.create()
+    maker = Maker(MakerOptions(), Watchdog(board))
+
+    def full(self, database):
+        raise fault
+
+    monkeypatch.setattr(Maker, "_place", full)
+    body, _ = maker.answer(Order(Database("k", script=SCRIPT), "SELECT a FROM t"), None)
+    assert body["doubt"] is True
+    assert body["retire"] is True
+    assert "memory" in json.loads(body["suite"])["reason"].lower()
+    board.close()

@@ -5,8 +5,9 @@
 
 Questions come from the pocket generator (eight on each database, every database its own), a quarter of the predictions
 is wrong in one of three ways. The same predictions are scored whole and in shards that are joined; a second process
-reads the memory of the scoring one every second. Everything lies in a temporary folder. `--whole FOLDER` takes a whole
-run of the same questions and predictions that an earlier call left, instead of scoring them again.
+reads the memory and CPU seconds of the scoring one and of its workers every second. Everything lies in a temporary
+folder. `--whole FOLDER` takes a whole run of the same questions and predictions that an earlier call left, instead of
+scoring them again.
 """
 
 from __future__ import annotations
@@ -100,18 +101,16 @@ def prediction(number: int, gold: str) -> str:
 
 
 def watched(folder: Path, words: list[str]) -> dict[str, Any]:
-    """One command to its end: seconds, CPU seconds of it and its workers, and the parent's memory all along."""
+    """One command to its end: seconds, CPU seconds of it and its workers, and the memory of all along the way."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     start, spent = time.monotonic(), os.times()
     with (folder / "said").open("w") as said:
         running = subprocess.Popen(
             [sys.executable, "-m", "harness", *words], cwd=folder, env=environment, stdout=said, stderr=said
         )
-        memory, own = [], 0.0
+        looked = Watch(running.pid)
         while running.poll() is None:
-            if (seen := seen_of(running.pid)) is not None:
-                memory.append(seen[0])
-                own = seen[1]
+            looked.look()
             time.sleep(1.0)
     if running.returncode:
         raise SystemExit(f"harness {' '.join(words)} failed:\n{(folder / 'said').read_text()[-2000:]}")
@@ -125,16 +124,65 @@ def watched(folder: Path, words: list[str]) -> dict[str, Any]:
     return {
         "wall_s": round(time.monotonic() - start, 1),
         "phases_s": {name: round(seconds, 1) for name, seconds in phases.items()},
-        "parent_cpu_s": round(own, 1),
         "all_cpu_s": round(children, 1),
-        "parent_mib_at": {f"{share} %": _at(memory, share) for share in (5, 10, 25, 50, 75, 90, 100)},
-        "parent_mib_most": max(memory, default=0),
-        "memory": memory[:: max(1, len(memory) // 200)],
+        **looked.found(),
     }
+
+
+TASKS = {"harness.suite.task": "makers", "harness.scoring.judge": "judges"}
+
+
+class Watch:
+    """The memory and CPU seconds of a process and of its workers by what they do, as they were seen now and then."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._memory: dict[str, list[int]] = {"parent": [], **{name: [] for name in TASKS.values()}}
+        self._spent: dict[tuple[str, int], float] = {}
+
+    def look(self) -> None:
+        """Note what is there now; of several workers that do the same the largest counts."""
+        if (own := seen_of(self._pid)) is None:
+            return
+        self._memory["parent"].append(own[0])
+        self._spent["parent", self._pid] = own[1]
+        most = dict.fromkeys(TASKS.values(), 0)
+        for child, name in workers_of(self._pid):
+            if (seen := seen_of(child)) is not None:
+                most[name] = max(most[name], seen[0])
+                self._spent[name, child] = seen[1]
+        for name, mebibytes in most.items():
+            self._memory[name].append(mebibytes)
+
+    def found(self) -> dict[str, Any]:
+        """CPU seconds (a worker's last second is not seen) and memory by the share of the time that had passed."""
+        found: dict[str, Any] = {}
+        for name, memory in self._memory.items():
+            if any(memory):
+                found[f"{name}_cpu_s"] = round(sum(s for (kind, _), s in self._spent.items() if kind == name), 1)
+                found[f"{name}_processes"] = sum(kind == name for kind, _ in self._spent)
+                found[f"{name}_mib_at"] = {f"{share} %": _at(memory, share) for share in (5, 10, 25, 50, 75, 90, 100)}
+                found[f"{name}_mib_most"] = max(memory)
+        found["memory"] = {name: memory[:: max(1, len(memory) // 200)] for name, memory in self._memory.items()}
+        return found
 
 
 def _at(memory: list[int], share: int) -> int:
     return memory[min(len(memory) - 1, len(memory) * share // 100)] if memory else 0
+
+
+def workers_of(pid: int) -> list[tuple[int, str]]:
+    """(process, `makers` or `judges`) of each worker that a process has."""
+    found = []
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for child in children:
+            task = Path(f"/proc/{child}/cmdline").read_bytes().rstrip(b"\0").rpartition(b"\0")[2].decode()
+            if (name := TASKS.get(task.partition(":")[0])) is not None:
+                found.append((int(child), name))
+    except OSError:
+        pass
+    return found
 
 
 def seen_of(pid: int) -> tuple[int, float] | None:

@@ -54,7 +54,8 @@ class WorkerProcess:
         self.board, descriptor = Board.create()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-s", "-c", _START],
+                # the task's name is for whoever looks at the list of processes
+                [sys.executable, "-P", "-s", "-c", _START, task],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

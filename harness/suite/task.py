@@ -105,10 +105,12 @@ class Maker:
                         place.schema, gold, suite, payload.larger, executor=lambda *_: nullcontext(self._room(place))
                     )
                 )
+        except (MemoryError, duckdb.OutOfMemoryException):
+            # what this worker made before may fill its memory: a fresh one decides
+            suite = Suite(reason="the search ran out of memory")
+            return {"suite": suite.to_json(), "doubt": True, "retire": True}, b""
         except (DataError, duckdb.Error) as error:
             suite = Suite(reason=f"the schema does not load: {str(error).splitlines()[0]}")
-        except MemoryError:
-            return {"suite": Suite(reason="the search ran out of memory").to_json(), "retire": True}, b""
         except RecursionError:
             suite = Suite(reason="the gold is nested too deeply")
         return {"suite": suite.to_json(), "missed": missed}, b""
