@@ -29,10 +29,13 @@ from harness.errors import ConfigError, DeviceError
 from harness.generate.base import Request
 from harness.generate.choose import local_generator
 from harness.generate.engine import generator as engine_room
+from harness.generate.engine.fit import check_device
 from harness.generate.engine.generator import EngineGenerator, Work
 from harness.generate.engine.shape import EngineUnfitError, read_shape
+from harness.generate.engine.state import State
 from harness.generate.local import TransformersGenerator
 from harness.generate.settings import DecodingSettings
+from harness.generate.share import Share
 from harness.model.load import load_base
 from harness.model.settings import ModelSettings
 
@@ -196,6 +199,57 @@ def test_where_the_engine_cannot_run_transformers_answers_and_the_run_says_why(f
     assert "greedily" in chosen.facts["notes"][0]
 
 
+def turns(loaded, share: Share, monkeypatch) -> dict[str, list]:
+    """For each answer, all that its numbers can depend on: what was read and stepped with it, in which slots."""
+    told: dict[int, list] = {}
+    read, step, take = engine_room.Decoder.read, engine_room.Decoder.step, State.take
+
+    def noted_read(self, slots, prompts, limits):
+        told.update((slot, [("read", tuple(slots), tuple(map(tuple, prompts)))]) for slot in slots)
+        return read(self, slots, prompts, limits)
+
+    def noted_step(self, slots, steps):
+        for slot in slots:
+            told[slot].append(("step", tuple(slots), self.slots, self.positions))
+        return step(self, slots, steps)
+
+    ended: list[list] = []
+
+    def noted_take(self, slots):
+        ended.extend(told[slot] for slot in slots)
+        return take(self, slots)
+
+    monkeypatch.setattr(engine_room.Decoder, "read", noted_read)
+    monkeypatch.setattr(engine_room.Decoder, "step", noted_step)
+    monkeypatch.setattr(State, "take", noted_take)
+    decoding = DecodingSettings(max_new_tokens=20, batch_size=0, block=12)
+    engine = local_generator(loaded, "engine", decoding)
+    given = [answer.id for answer in engine.generate(questions(40), decoding, share=share)]
+    monkeypatch.undo()
+    return dict(zip(given, ended, strict=True))
+
+
+@pytest.mark.parametrize(("count", "kept"), [(1, 0), (2, 0), (3, 7), (1, 30), (2, 25)])
+def test_what_shares_the_slots_does_not_depend_on_processes_or_on_answers_kept(folder, monkeypatch, count, kept):
+    loaded = load_base(ModelSettings(base=str(folder), precision="fp32", device="cpu"))
+    alone = turns(loaded, Share(), monkeypatch)
+    before = frozenset(random.Random(count).sample(sorted(alone), kept))
+    parts = [turns(loaded, Share(index, count, before), monkeypatch) for index in range(count)]
+    together = {name: story for part in parts for name, story in part.items()}
+    assert set(together) | before == set(alone)
+    assert together == {name: alone[name] for name in together}
+    assert sum(map(len, parts)) == len(together), "no question is answered twice"
+
+
+def test_processes_without_a_block_are_noted_with_the_setting_that_occupies_them(folder):
+    loaded = load_base(ModelSettings(base=str(folder), precision="fp32", device="cpu"))
+    engine = local_generator(loaded, "engine", DecodingSettings())
+    assert len(list(engine.generate(questions(6), DecodingSettings(max_new_tokens=2), share=Share(0, 3)))) == 6
+    assert list(engine.generate(questions(6), DecodingSettings(max_new_tokens=2), share=Share(1, 3))) == []
+    assert "2 of 3 processes had nothing to answer" in engine.facts["notes"][0]
+    assert "generate.block=2" in engine.facts["notes"][0]
+
+
 def test_free_slots_are_all_filled_before_the_first_step(monkeypatch):
     monkeypatch.setattr(engine_room, "PROMPT_TOKENS", 60)
     asked = [Work(n, [3 + n, *range(4, 23)], NEW) for n in range(16)]
@@ -243,4 +297,4 @@ def test_a_gpu_too_old_for_the_kernels_is_a_sentence(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla T4")
     with pytest.raises(EngineUnfitError, match=r"Tesla T4 has 7\.5"):
-        engine_room.check_device(torch.device("cuda"))
+        check_device(torch.device("cuda"))

@@ -15,6 +15,7 @@ from harness.generate.base import Request
 from harness.generate.local import TransformersGenerator
 from harness.generate.replay import ReplayGenerator
 from harness.generate.settings import DecodingSettings
+from harness.generate.share import Share
 from harness.model.load import load_base
 from harness.model.settings import ModelSettings
 
@@ -32,6 +33,16 @@ def answers(loaded, requests=REQUESTS, **decoding):
     generator = TransformersGenerator(loaded)
     done = list(generator.generate(requests, DecodingSettings(**{"max_new_tokens": 12, **decoding})))
     return {(g.id, g.sample): g for g in done}, generator
+
+
+def test_processes_without_a_batch_are_noted_with_the_setting_that_occupies_them(loaded):
+    note = "2 of 4 processes had nothing to answer: 7 questions make 2 batches of 4; "
+    note += "generate.batch_size=1 would occupy all"
+    generator = TransformersGenerator(loaded)
+    for index, count in ((0, 4), (1, 4), (0, 2)):
+        decoding = DecodingSettings(max_new_tokens=2, batch_size=4)
+        list(generator.generate(REQUESTS, decoding, share=Share(index, count)))
+        assert list(generator.facts["notes"]) == ([note] if count == 4 else [])
 
 
 # --- transformers

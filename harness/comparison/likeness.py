@@ -17,6 +17,7 @@ IRRELEVANT = frozenset(
     {
         "batch_size",
         "batch",
+        "block",
         "workers",
         "processes",
         "threads",

@@ -216,6 +216,8 @@ class GenerateChoice(Section):
     """Further tokens that end an answer, beside eos and the turn's end."""
     batch_size: Annotated[int, Field(ge=0)] = 0
     """Questions answered at once; 0: by the memory found."""
+    block: Count = 2048
+    """Questions among which the GPU engine shares its slots; several processes share whole blocks."""
     cache: Literal["dynamic", "static"] = "dynamic"
     """transformers' key-value cache; `static` is compiled on a GPU."""
     server: ServerChoice = ServerChoice()

@@ -43,8 +43,8 @@ def server_settings(experiment: Experiment) -> ServerSettings:
 
 
 def decoding_facts(experiment: Experiment) -> dict[str, Any]:
-    """What of the decoding decides an answer: the batch size is left out."""
+    """What of the decoding decides an answer: what is decoded together is left out."""
     facts = dataclasses.asdict(decoding_settings(experiment))
-    for name in ("batch_size", "cache"):
+    for name in ("batch_size", "block", "cache"):
         facts.pop(name)
     return facts | {"weights": experiment.generate.weights, "backend": experiment.generate.backend}

@@ -31,7 +31,7 @@ def shared(
     """The answers to a rank's share of all requests.
 
     A generator that offers `batch_size` cuts its batches from all requests, so that the ranks' answers are, bit for
-    bit, those of one process; the others (a server, the engine) answer each question for itself and get a stretch.
+    bit, those of one process; another (a server) answers each question for itself and gets a stretch.
     """
     size: Any = getattr(generator, "batch_size", None)
     if size is None:

@@ -143,6 +143,7 @@ class TransformersGenerator:
         stops = stop_ids(self._loaded.tokenizer, self._loaded.model.generation_config, decoding.stop)
         size = max(1, (decoding.batch_size or self._auto_batch(prompts, decoding)) // decoding.samples)
         self._facts["batch_size"] = size * decoding.samples
+        self._notes += share.idle(len(prompts), size, "generate.batch_size", decoding.samples)
         batches = share.batches(prompts, size)
         self._totals.joules_before = energy_joules() if self._loaded.device.type == "cuda" else None
         done, total = 0, sum(len(batch) for _, batch in batches)

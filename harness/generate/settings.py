@@ -24,6 +24,8 @@ class DecodingSettings:
     """Further tokens (each one token of the vocabulary) that end an answer, beside eos and the turn's end."""
     batch_size: int = 0
     """Sequences decoded together; 0 chooses by the memory found."""
+    block: int = 2048
+    """Prompts among which the engine shares its slots; processes share whole blocks."""
     cache: Literal["dynamic", "static"] = "dynamic"
     """transformers' KV cache: static is compiled by transformers on a GPU."""
 

@@ -1,4 +1,6 @@
-"""Which of a generator's batches to answer: one rank's part, without what is kept. Imports no torch.
+"""Which of a generator's batches (the engine's blocks) to answer: one rank's part, without what is kept.
+
+Imports no torch.
 
 The last bits of an answer depend on which prompts share a batch. So the batches are cut from all requests, always
 alike, and whole batches are handed out or left out: the answers are then those of one undisturbed process, however many
@@ -41,6 +43,17 @@ class Share:
             (at, batch)
             for number, (at, batch) in enumerate(cut)
             if number % self.count == self.index and any(prompt.id not in self.kept for prompt in batch)
+        ]
+
+    def idle(self, prompts: int, size: int, setting: str, samples: int = 1) -> list[str]:
+        """What to note where there are more processes than batches of `size`, which `setting` decides."""
+        batches = -(-prompts // size)
+        if batches >= self.count:
+            return []
+        enough = samples * max(1, prompts // self.count)
+        return [
+            f"{self.count - batches} of {self.count} processes had nothing to answer: {prompts} questions make "
+            f"{batches} batches of {size}; {setting}={enough} would occupy all"
         ]
 
     def items(self, prompts: Sequence[Prompt]) -> list[Prompt]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,69 +11,21 @@ import torch
 from harness.errors import DeviceError
 from harness.generate.base import Progress, Request, check_decoding
 from harness.generate.engine.decoder import Decoder
+from harness.generate.engine.fit import check_device, plain
 from harness.generate.engine.shape import EngineUnfitError, Shape, read_shape
+from harness.generate.engine.work import STEPS, Counts, Work, longest_first, read_together, room_for
 from harness.generate.settings import DecodingSettings
+from harness.generate.share import WHOLE, Share
 from harness.model.chat import stop_ids
 from harness.model.load import Loaded
-from harness.model.nf4 import dequantise
 from harness.records import Generation, Speed
 from harness.throughput import clock, timed, weighted_quantiles
 
 MOST_SLOTS = 1024
-STEPS = 16
-"""Decode steps between two looks at which sequences are done."""
 PROMPT_TOKENS = 32_768
 """Prompt positions read at once, padding included."""
 MEMORY_SHARE = 0.8
 """Of the free GPU memory, what the cache may take."""
-OLDEST = (8, 0)
-"""Compute capability that Triton still builds for."""
-_WIDTH = 64
-"""Positions are rounded up to this, so that a like benchmark reuses the cache of the last."""
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """One prompt as ids, and how many ids may answer it."""
-
-    number: int
-    ids: Sequence[int]
-    limit: int
-
-
-@dataclass(slots=True)
-class Counts:
-    """What one pass over the prompts took."""
-
-    prompt_tokens: int = 0
-    padded_tokens: int = 0
-    output_tokens: int = 0
-    prefill_seconds: float = 0.0
-    decode_seconds: float = 0.0
-    seconds: float = 0.0
-    steps: int = 0
-    peak_memory_bytes: int | None = None
-    joules: float | None = None
-    tokenise_seconds: float = 0.0
-    compile_seconds: float = 0.0
-    """Weights taken, kernels compiled, steps captured: in no other count of seconds."""
-    first_token: list[tuple[float, int]] = field(default_factory=list)
-    """Seconds of reading prompts together, and how many."""
-    between: list[tuple[float, int]] = field(default_factory=list)
-    """Seconds of a decode step, and the tokens that came so."""
-    notes: list[str] = field(default_factory=list)
-
-    def add(self, groups: Sequence[Sequence[Work]], spans: Sequence[float], captured: float, tokens: int) -> None:
-        """Count a turn: the seconds of reading each group, then those of its decode steps, capturing included."""
-        *reading, decoding = spans
-        self.first_token.extend((seconds, len(group)) for seconds, group in zip(reading, groups, strict=True))
-        self.prompt_tokens += sum(len(work.ids) for group in groups for work in group)
-        self.prefill_seconds += sum(reading)
-        self.decode_seconds += decoding - captured
-        self.seconds += sum(spans) - captured
-        self.compile_seconds += captured
-        self.output_tokens += tokens
-        self.steps += STEPS
 
 
 class EngineGenerator:
@@ -84,7 +34,7 @@ class EngineGenerator:
     def __init__(self, loaded: Loaded) -> None:
         """Take over a loaded model; EngineUnfitError where the engine cannot run it."""
         check_device(loaded.device)
-        _plain(loaded)
+        plain(loaded)
         self._loaded = loaded
         self._shape: Shape = read_shape(loaded.model)
         self._decoder: Decoder | None = None
@@ -111,7 +61,7 @@ class EngineGenerator:
     def adopt(self, loaded: Loaded) -> bool:
         """Answer for another model of the same shape from now on, captured steps kept; False where it does not fit."""
         try:
-            _plain(loaded)
+            plain(loaded)
             same = read_shape(loaded.model) == self._shape
         except EngineUnfitError:
             return False
@@ -142,40 +92,71 @@ class EngineGenerator:
             token_seconds=weighted_quantiles(counts.between),
         )
 
+    def batch_size(self, requests: Sequence[Request], decoding: DecodingSettings) -> int:
+        """Return the slots there would be: what ranks must agree on before they share the blocks."""
+        works = self._works(requests, decoding)
+        return decoding.batch_size or self._slots(works, *room_for(works)) if works else 1
+
     def generate(
-        self, requests: Sequence[Request], decoding: DecodingSettings, progress: Progress | None = None
+        self,
+        requests: Sequence[Request],
+        decoding: DecodingSettings,
+        progress: Progress | None = None,
+        share: Share = WHOLE,
     ) -> Iterator[Generation]:
-        """Yield answers as sequences finish."""
+        """Yield answers as sequences finish; only the blocks of `share`.
+
+        Slots are shared within blocks of `decoding.block` prompts, which are cut from all requests: an answer's last
+        bits depend on its block, never on the number of processes or on what an earlier one had answered.
+        """
         check_decoding(decoding)
         if decoding.temperature > 0:
             raise EngineUnfitError("The engine decodes greedily; set generate.backend=transformers to sample.")
         stops = stop_ids(self._loaded.tokenizer, self._loaded.model.generation_config, decoding.stop)
         start = time.perf_counter()
-        ids = [self._loaded.encode(request.messages) for request in requests]
-        tokenised = time.perf_counter() - start
-        works = [Work(number, prompt, decoding.max_new_tokens) for number, prompt in enumerate(ids)]
-        for done, (work, answer) in enumerate(self.answers(works, stops, decoding.batch_size), start=1):
-            self._counts.tokenise_seconds = tokenised
-            yield self._generation(requests[work.number].id, work, answer, stops)
+        works = self._works(requests, decoding)
+        self._counts = Counts(
+            tokenise_seconds=time.perf_counter() - start, notes=share.idle(len(works), decoding.block, "generate.block")
+        )
+        blocks = [block for _, block in share.batches(longest_first(works), decoding.block)]
+        total = sum(map(len, blocks))
+        for done, (work, answer) in enumerate(self._answers(works, blocks, stops, decoding.batch_size), start=1):
+            yield self._generation(work, answer, stops)
             if progress is not None:
-                progress(done, len(works))
+                progress(done, total)
 
     def answers(self, works: Sequence[Work], stops: Sequence[int], slots: int = 0) -> Iterator[tuple[Work, list[int]]]:
-        """Yield (prompt, ids answered, the stop included) in the order they finish; counts go to `speed`."""
-        self._counts = counts = Counts()
-        if not works:
+        """Yield (prompt, ids answered, the stop included) in the order they finish, all of them one block.
+
+        Counts go to `speed`.
+        """
+        self._counts = Counts()
+        return self._answers(works, [longest_first(works)], stops, slots)
+
+    def _answers(
+        self, works: Sequence[Work], blocks: Sequence[Sequence[Work]], stops: Sequence[int], slots: int
+    ) -> Iterator[tuple[Work, list[int]]]:
+        """Answer the blocks one after the other; slots and cache are those that all `works` ask for."""
+        counts = self._counts
+        if not any(blocks):
             return
         start = clock(self._loaded.device)
         decoder = self._fitting(works, slots)
         decoder.state.set_stops(stops)
-        decoder.warm({len(work.ids) for work in works})
+        decoder.warm({len(work.ids) for block in blocks for work in block})
         counts.compile_seconds = clock(self._loaded.device) - start
-        waiting = sorted(works, key=lambda work: (-len(work.ids), work.number))
         with timed(self._loaded.device) as region:
-            yield from self._turns(decoder, waiting, counts)
+            for block in blocks:
+                yield from self._turns(decoder, block, counts)
         counts.peak_memory_bytes, counts.joules = region.peak_memory_bytes, region.joules
 
-    def _turns(self, decoder: Decoder, waiting: list[Work], counts: Counts) -> Iterator[tuple[Work, list[int]]]:
+    def _works(self, requests: Sequence[Request], decoding: DecodingSettings) -> list[Work]:
+        return [
+            Work(number, self._loaded.encode(request.messages), decoding.max_new_tokens, request.id)
+            for number, request in enumerate(requests)
+        ]
+
+    def _turns(self, decoder: Decoder, waiting: Sequence[Work], counts: Counts) -> Iterator[tuple[Work, list[int]]]:
         """Read prompts into free slots, step, hand over what is done; the clock stands while answers are taken."""
         free = list(range(decoder.slots))[::-1]
         active: dict[int, Work] = {}
@@ -185,7 +166,7 @@ class EngineGenerator:
             groups = []
             worth_reading = len(free) >= decoder.slots // 8 or not active
             while worth_reading and free and at < len(waiting):
-                group = _group(waiting, at, len(free), self._prompt_tokens)
+                group = read_together(waiting, at, len(free), self._prompt_tokens)
                 slots = free[-len(group) :][::-1]
                 try:
                     counts.padded_tokens += decoder.read(
@@ -226,11 +207,11 @@ class EngineGenerator:
         )
         torch.cuda.empty_cache()
 
-    def _generation(self, name: str, work: Work, answer: list[int], stops: Sequence[int]) -> Generation:
+    def _generation(self, work: Work, answer: list[int], stops: Sequence[int]) -> Generation:
         finished = bool(answer) and answer[-1] in stops
         text = self._loaded.tokenizer.decode(answer[:-1] if finished else answer, skip_special_tokens=True)
         return Generation(
-            id=name,
+            id=work.id,
             completion=text,
             prompt_tokens=len(work.ids),
             output_tokens=len(answer),
@@ -239,14 +220,12 @@ class EngineGenerator:
 
     def _fitting(self, works: Sequence[Work], slots: int) -> Decoder:
         """The decoder at hand where it is large enough, else a new one; fewer slots where memory does not suffice."""
-        new = max(work.limit for work in works)
-        positions = max(len(work.ids) + work.limit for work in works) + STEPS
-        positions = -(-positions // _WIDTH) * _WIDTH
+        positions, new = room_for(works)
         known = self._decoder
         if known is not None and known.holds(positions, new) and slots in (0, known.slots):
             return known
         self._decoder = known = None
-        wanted = slots or self._auto_slots(len(works), positions)
+        wanted = slots or self._slots(works, positions, new)
         while True:
             try:
                 self._decoder = Decoder(self._loaded.model, self._shape, wanted, positions, new)
@@ -261,7 +240,11 @@ class EngineGenerator:
                 wanted //= 2
                 torch.cuda.empty_cache()
 
-    def _auto_slots(self, count: int, positions: int) -> int:
+    def _slots(self, works: Sequence[Work], positions: int, new: int) -> int:
+        """The slots of the decoder at hand where it is large enough, else as many as memory and prompts ask for."""
+        known = self._decoder
+        if known is not None and known.holds(positions, new):
+            return known.slots
         most = MOST_SLOTS
         if self._loaded.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -270,34 +253,6 @@ class EngineGenerator:
             room = free * MEMORY_SHARE - 2 * (sizes.linear_parameters + sizes.head_parameters) * width
             most = max(1, min(most, int(room / (positions * sizes.kv_numbers * width))))
         slots = 1
-        while 2 * slots <= most and slots < count:
+        while 2 * slots <= most and slots < len(works):
             slots *= 2
         return slots
-
-
-def _group(waiting: Sequence[Work], at: int, free: int, positions: int) -> list[Work]:
-    """The next prompts that are read together: at most so many positions, as wide as the first, the longest."""
-    width = len(waiting[at].ids)
-    count = max(1, min(free, positions // max(1, width)))
-    return list(waiting[at : at + count])
-
-
-def check_device(device: torch.device) -> None:
-    """Raise EngineUnfitError, one sentence, for a GPU that the engine's kernels are not made for."""
-    if device.type != "cuda":
-        return
-    if importlib.util.find_spec("triton") is None:
-        raise EngineUnfitError("The engine's kernels need Triton, and it is not installed here: pip install triton.")
-    capability = torch.cuda.get_device_capability(device)
-    if capability < OLDEST:
-        name, has = torch.cuda.get_device_name(device), ".".join(map(str, capability))
-        raise EngineUnfitError(f"The engine needs a GPU of compute capability 8.0 or later, and {name} has {has}.")
-
-
-def _plain(loaded: Loaded) -> None:
-    """Turn NF4 weights into the numbers they stand for, in place; EngineUnfitError for an adapter beside its base."""
-    if type(loaded.model).__name__.startswith("Peft"):
-        raise EngineUnfitError(
-            "The engine needs merged weights, and this adapter is kept apart; set generate.weights=merged."
-        )
-    dequantise(loaded.model)

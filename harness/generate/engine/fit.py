@@ -1,0 +1,35 @@
+"""What the engine can run: the device it is made for, and weights as plain numbers."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import torch
+
+from harness.generate.engine.shape import EngineUnfitError
+from harness.model.load import Loaded
+from harness.model.nf4 import dequantise
+
+OLDEST = (8, 0)
+"""Compute capability that Triton still builds for."""
+
+
+def check_device(device: torch.device) -> None:
+    """Raise EngineUnfitError, one sentence, for a GPU that the engine's kernels are not made for."""
+    if device.type != "cuda":
+        return
+    if importlib.util.find_spec("triton") is None:
+        raise EngineUnfitError("The engine's kernels need Triton, and it is not installed here: pip install triton.")
+    capability = torch.cuda.get_device_capability(device)
+    if capability < OLDEST:
+        name, has = torch.cuda.get_device_name(device), ".".join(map(str, capability))
+        raise EngineUnfitError(f"The engine needs a GPU of compute capability 8.0 or later, and {name} has {has}.")
+
+
+def plain(loaded: Loaded) -> None:
+    """Turn NF4 weights into the numbers they stand for, in place; EngineUnfitError for an adapter beside its base."""
+    if type(loaded.model).__name__.startswith("Peft"):
+        raise EngineUnfitError(
+            "The engine needs merged weights, and this adapter is kept apart; set generate.weights=merged."
+        )
+    dequantise(loaded.model)
