@@ -17,10 +17,13 @@ from harness.evaluate.predictions import read_predictions
 from harness.evaluate.scored import Scored, score_predictions
 from harness.evaluate.shards import Shard, join_shards, parse_shard
 from harness.evaluate.stored import stored_rows
-from harness.records import Database, Generation
+from harness.records import Database, Generation, Item
+from harness.sandbox.jobs import Answer
 from harness.sandbox.protocol import Board
 from harness.sandbox.watchdog import Watchdog
 from harness.store import read_run
+from harness.suite import make
+from harness.suite.record import Suite
 from harness.suite.task import Maker, MakerOptions, Order
 
 COUNT = 11
@@ -265,3 +268,33 @@ def test_a_suite_whose_maker_ran_out_of_memory_is_asked_again_in_a_fresh_worker(
     assert body["retire"] is True
     assert "memory" in json.loads(body["suite"])["reason"].lower()
     board.close()
+
+
+class Makers:
+    """Forty-eight workers that make nothing."""
+
+    workers = 48
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+    def run(self, jobs):
+        for _ in list(jobs):
+            yield Answer({"suite": Suite(reason="none").to_json()})
+
+
+def test_many_makers_of_suites_have_batches_enough_before_they_wait_for_each_other(monkeypatch):
+    monkeypatch.setattr(make, "Pool", lambda *_, **__: Makers())
+    taken = 0
+
+    def items():
+        nonlocal taken
+        for number in range(10_000):
+            taken += 1
+            yield Item(f"q{number}", "?", SCRIPT, (f"SELECT {number}",), Database(f"k{number}", script=SCRIPT))
+
+    next(make.make_suites(items()))
+    assert 8 * 8 * Makers.workers <= taken < 9 * 8 * Makers.workers

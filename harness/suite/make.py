@@ -16,7 +16,9 @@ from harness.suite.record import Suite, suite_key
 from harness.suite.task import TASK, MakerOptions, Order, key_facts
 
 AHEAD = 256
-"""Items looked at together: what memory holds of a benchmark at once."""
+"""Items looked at together, at least: what memory holds of a benchmark at once."""
+AHEAD_A_WORKER = 64
+"""The same for each worker: they wait for the last of the items, so each should have some batches of them."""
 
 
 def make_suites(
@@ -35,7 +37,8 @@ def make_suites(
     maker = _Maker(options or MakerOptions(), cache or SuiteCache(), golds or {})
     source = iter(items)
     with Pool(TASK, maker.options, workers=workers) as pool:
-        while chunk := list(islice(source, AHEAD)):
+        ahead = max(AHEAD, AHEAD_A_WORKER * pool.workers)
+        while chunk := list(islice(source, ahead)):
             yield from maker.suites(pool, chunk)
 
 
