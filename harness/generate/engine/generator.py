@@ -125,13 +125,19 @@ class EngineGenerator:
             if progress is not None:
                 progress(done, total)
 
-    def answers(self, works: Sequence[Work], stops: Sequence[int], slots: int = 0) -> Iterator[tuple[Work, list[int]]]:
-        """Yield (prompt, ids answered, the stop included) in the order they finish, all of them one block.
+    def answers(
+        self,
+        works: Sequence[Work],
+        stops: Sequence[int],
+        slots: int = 0,
+        blocks: Sequence[Sequence[Work]] | None = None,
+    ) -> Iterator[tuple[Work, list[int]]]:
+        """Yield (prompt, ids answered, the stop included) in the order they finish; counts go to `speed`.
 
-        Counts go to `speed`.
+        All of them are one block unless `blocks` of them are given.
         """
         self._counts = Counts()
-        return self._answers(works, [longest_first(works)], stops, slots)
+        return self._answers(works, [longest_first(works)] if blocks is None else blocks, stops, slots)
 
     def _answers(
         self, works: Sequence[Work], blocks: Sequence[Sequence[Work]], stops: Sequence[int], slots: int
