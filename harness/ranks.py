@@ -33,6 +33,10 @@ class Ranks:
         """What the first rank gives, for all (a value that pickles)."""
         return value
 
+    def any(self, value: bool) -> bool:
+        """Whether it is so on any rank, for all."""
+        return value
+
 
 ALONE = Ranks()
 
@@ -57,6 +61,13 @@ class _Launched(Ranks):
         from accelerate.utils import broadcast_object_list
 
         return broadcast_object_list([value], from_process=0)[0]
+
+    def any(self, value: bool) -> bool:
+        """Whether it is so on any rank, for all."""
+        import torch
+        from accelerate.utils import reduce
+
+        return bool(reduce(torch.tensor(int(value), device=self._state.device), "sum"))
 
 
 def ranks(environment: Mapping[str, str], device: str) -> Ranks:

@@ -6,14 +6,12 @@ import json
 import os
 import signal
 import sys
-import time
-from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
 import forks
 import pytest
-import tiny_model
+from launched import COUNT, ended, furnish, kill_when, launch, ranks_of, wait_until
 
 from harness.config import load_experiment
 from harness.evaluate.run import Evaluation, Hooks
@@ -23,95 +21,12 @@ from harness.generate.share import Share, smaller
 from harness.ranks import ALONE, ranks
 from harness.records import Generation
 from harness.store import RunFolder, read_run
-
-ROOT = Path(__file__).resolve().parent.parent
-SCRIPT = "CREATE TABLE orders (id INT, customer TEXT); INSERT INTO orders VALUES (1, 'a'), (2, 'b');"
-COUNT = 10
-
-
-def rows(first: int, last: int) -> str:
-    """Questions whose lengths differ, so that batches are padded."""
-    asked = [
-        {
-            "id": number,
-            "sql_prompt": f"How many orders has customer {'x' * (number * 7 % 31)} {number}?",
-            "sql_context": SCRIPT,
-            "sql": f"SELECT count(*) FROM orders WHERE id = {number}",
-        }
-        for number in range(first, last)
-    ]
-    return "".join(json.dumps(row) + "\n" for row in asked)
+from harness.trainer.result import find_checkpoints
 
 
 @pytest.fixture(scope="module", name="place")
 def _place(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("ranks")
-    tiny_model.build(folder / "tiny")
-    (folder / "bench").mkdir()
-    (folder / "bench" / "benchmark.toml").write_text('name = "toy"\ntrain = "train.jsonl"\ntest = "test.jsonl"\n')
-    (folder / "bench" / "train.jsonl").write_text(rows(100, 108))
-    (folder / "bench" / "test.jsonl").write_text(rows(0, COUNT))
-    (folder / "toy.toml").write_text(
-        '[benchmark]\nname = "bench"\n[model]\nbase = "tiny"\ndevice = "cpu"\n'
-        "[train]\nepochs = 2\nmax_length = 512\nbatch_size = 1\naccumulation = 1\npacking = 'none'\nreport_to = []\n"
-        "gradient_checkpointing = false\n"
-        "[generate]\nmax_new_tokens = 12\nbatch_size = 4\nsamples = 2\ntemperature = 1.0\n"
-        "[score]\nworkers = 1\nsuite = false\ncache_dir = ''\n[eval]\nmodels = [\"base\"]\nreport = false\n"
-    )
-    return folder
-
-
-def launch(place: Path, *arguments: str) -> forks.Running:
-    """Two processes on CPU, with gloo between them: `accelerate launch ... -m harness ARGUMENTS`."""
-    how = ["--multi_gpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no"]
-    how += ["--dynamo_backend", "no", "--main_process_port", "0"]
-    environment = {"HF_HUB_OFFLINE": "1", "ACCELERATE_USE_CPU": "true", "PYTHON_EXEC": str(stand_in(place))}
-    return forks.start([*how, "-m", "harness", *arguments], place, environment, module="accelerate.commands.launch")
-
-
-def stand_in(place: Path) -> Path:
-    """A program that torchrun takes for Python: its ranks then need not import everything again."""
-    script = place / "python"
-    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "{forks.__file__}" "$@"\n')
-    script.chmod(0o755)
-    return script
-
-
-def ended(running: forks.Running) -> dict:
-    done = running.wait()
-    assert done.returncode == 0, done.stderr[-4000:]
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def children(pid: int) -> list[int]:
-    found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            found += [int(child), *children(int(child))]
-    return found
-
-
-def ranks_of(running: forks.Running) -> dict[int, int]:
-    """Rank -> process id."""
-    found: dict[int, int] = {}
-    for pid in children(running.pid):
-        try:
-            words = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        rank = next((int(word.removeprefix(b"RANK=")) for word in words if word.startswith(b"RANK=")), None)
-        if rank is not None and "harness" in Path(f"/proc/{pid}/cmdline").read_text():
-            found.setdefault(rank, pid)
-    return found
-
-
-def kill_when(running: forks.Running, seen: Callable[[], bool], rank: int) -> None:
-    """Kill one rank as soon as something is seen on disk; the launcher must then end all, and not in peace."""
-    end = time.monotonic() + 200
-    while not seen() and running.poll() is None and time.monotonic() < end:
-        time.sleep(0.01)
-    os.kill(ranks_of(running)[rank], signal.SIGKILL)
-    assert running.wait(200).returncode != 0
+    return furnish(tmp_path_factory.mktemp("ranks"))
 
 
 @contextmanager
@@ -174,13 +89,28 @@ def test_two_ranks_train_one_adapter_and_go_on_where_one_was_killed(place):
     assert 0 <= record["facts"]["padded_tokens"] <= other["facts"]["padded_tokens"]
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the ranks in /proc")
+def test_an_interrupt_that_reaches_one_rank_ends_all_after_one_step_with_a_checkpoint(place):
+    """Ctrl-C reaches the ranks one by one, so that some are a step ahead; none may wait for one that has stopped."""
+    output = place / "interrupted"
+    more = ["train.output=interrupted", "train.epochs=50", "train.save_every_steps=1", "train.save_each_epoch=false"]
+    running = launch(place, "train", "toy.toml", *more)
+    wait_until((output / "checkpoints" / "checkpoint-2" / "harness.json").is_file, running)
+    os.kill(ranks_of(running)[1], signal.SIGINT)
+    assert running.wait(60).returncode != 0
+    last = max(find_checkpoints(output), key=lambda checkpoint: checkpoint.step)
+    assert json.loads((last.path / "harness.json").read_text())["interrupted"]
+    assert last.step < 200, "it ran to its end"
+
+
 # -- without processes
 
 
 def test_one_process_needs_nobody():
     assert ranks({}, "cpu") is ALONE
     assert ranks({"WORLD_SIZE": "1"}, "auto") is ALONE
-    assert (ALONE.first, ALONE.agree("x")) == (True, "x")
+    assert (ALONE.first, ALONE.agree("x"), ALONE.any(False)) == (True, "x", False)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 8])

@@ -17,13 +17,12 @@ from harness.throughput.budget import spend
 
 def nf4_config(dtype: torch.dtype) -> Any:
     """Return the guide's quantisation: NF4, double quantised, arithmetic and storage in `dtype`."""
-    storage = dtype if torch.cuda.is_available() else torch.uint8  # the storage dtype matters for FSDP alone
     return transformers.BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
-        bnb_4bit_quant_storage=storage,
+        bnb_4bit_quant_storage=dtype,  # FSDP shards floats alone, and of one dtype best
     )
 
 

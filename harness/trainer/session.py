@@ -15,11 +15,13 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from trl.trainer.sft_trainer import SFTTrainer
 
 from harness.errors import HarnessError
+from harness.ranks import ALONE, Ranks
 from harness.throughput import clock
 from harness.trainer.graph import GraphedStep
 from harness.trainer.lean import Lean, lean_loss
 from harness.trainer.result import write_record
 from harness.trainer.settings import TrainSettings
+from harness.trainer.sharded import asked, gather_head, parameter_bytes, shard_on_cpu, whole_adapter
 
 Progress = Callable[[int, int, str], None]
 """Called with (optimizer steps done, steps in all, a few words)."""
@@ -45,6 +47,17 @@ class CountingTrainer(SFTTrainer):
         model: Any = self.model
         self._base: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
         self._graph = GraphedStep(self._run, model.parameters()) if self.settings.cuda_graph else None
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """Make accelerate's accelerator, which shards on CPU too where the launcher asked for it."""
+        super().create_accelerator_and_postprocess()
+        shard_on_cpu(self)
+
+    @property
+    def parameter_bytes(self) -> list[int]:
+        """Bytes of the parameters that each rank holds."""
+        held = torch.tensor([parameter_bytes(self.model)], device=self.args.device)
+        return [int(count) for count in self.accelerator.gather(held)]
 
     @property
     def trained_tokens(self) -> int:
@@ -126,6 +139,15 @@ class CountingTrainer(SFTTrainer):
         metrics["num_tokens"] = [self._total_train_tokens]
         self._counts, self._real = [], []
 
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Write the adapter; of a sharded model nothing else is gathered."""
+        if not asked():
+            super().save_model(output_dir, _internal_call)
+            return
+        state = whole_adapter(self.model)
+        if self.args.should_save:
+            self._save(output_dir, state_dict=state)
+
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         start = clock(self.args.device)
         super()._save_checkpoint(*args, **kwargs)
@@ -138,8 +160,11 @@ class CountingTrainer(SFTTrainer):
 class Watch(TrainerCallback):
     """Saves, logs, reports progress, marks whole checkpoints, and stops on Ctrl-C or a loss that is no number."""
 
-    def __init__(self, settings: TrainSettings, base: dict[str, Any], progress: Progress | None) -> None:
+    def __init__(
+        self, settings: TrainSettings, base: dict[str, Any], progress: Progress | None, ranks: Ranks = ALONE
+    ) -> None:
         self.settings = settings
+        self.ranks = ranks
         self.base = base
         self.progress = progress
         self.interrupted = False
@@ -148,7 +173,9 @@ class Watch(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Take over what a resumed training had logged."""
+        """Take over what a resumed training had logged; the model is sharded by now, where it is to be."""
+        if asked():
+            gather_head(kwargs["model"])
         self.losses = [_entry(logs) for logs in state.log_history if "loss" in logs]
         self._tell(state)
 
@@ -160,6 +187,8 @@ class Watch(TrainerCallback):
             control.should_log = control.should_save = True
         if state.global_step >= state.max_steps:
             control.should_log = control.should_save = True
+        # a signal comes to one rank a step before it comes to another, and what follows is done together
+        self.interrupted = self.ranks.any(self.interrupted)
         if self.interrupted:
             control.should_log = control.should_save = control.should_training_stop = True
         self._tell(state)

@@ -45,6 +45,7 @@ from harness.trainer.result import (
 from harness.trainer.rows import Rows, data_digest, encode_rows
 from harness.trainer.session import CountingTrainer, InterruptAfterStep, Progress, Watch
 from harness.trainer.settings import Example, TrainSettings
+from harness.trainer.sharded import asked, check_checkpoint, check_sharded
 from harness.trainer.speed import throughput_facts
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
@@ -81,7 +82,10 @@ def train(
     step with a checkpoint, then raises KeyboardInterrupt.
 
     Of several `ranks` each trains on its own rows of a step, so `batch_size` counts per rank, and the first one writes.
+    Where accelerate was told to, they share the model's parameters too (FSDP).
     """
+    if asked():
+        check_sharded(settings)
     with held(out, "trained") if ranks.first else nullcontext():
         return _train_held(examples, model, settings, out, data, progress, say, ranks)
 
@@ -116,12 +120,12 @@ def _train_held(
             rows = encode_rows(examples, loaded.tokenizer, settings)
         passes = settings.max_steps * settings.batch_size * settings.accumulation * settings.max_length
         chosen = ""
-        if ranks.count == 1:
+        if ranks.count == 1 and not asked():
             settings, chosen = resolve(settings, loaded, passes or rows.tokens * settings.epochs)
         if chosen and say is not None:
             say(chosen)
         identity = {**identity, "data": dict(data or {}), "rungs": chosen or "written"}
-        trainer, result = _train(rows, loaded, settings, out, identity, progress, phases, peaks)
+        trainer, result = _train(rows, loaded, settings, out, identity, progress, phases, peaks, ranks)
         return _finish(trainer, result, settings, ranks)
 
 
@@ -134,6 +138,7 @@ def _train(
     progress: Progress | None,
     phases: Phases,
     peaks: Peaks,
+    ranks: Ranks,
 ) -> tuple[CountingTrainer, TrainResult]:
     facts = {**identity, "model": dict(loaded.facts), "rows": len(rows.input_ids), "row_tokens": rows.tokens}
     facts["versions"] = {name: importlib.metadata.version(name) for name in ("torch", "transformers", "trl", "peft")}
@@ -141,9 +146,11 @@ def _train(
         model = prepare_model(loaded, settings)
         facts.update(trainable_facts(model))
         facts = json.loads(json.dumps(facts))  # what is read back later is then equal to it
-        watch = Watch(settings, facts, progress)
+        watch = Watch(settings, facts, progress, ranks)
         trainer = build_trainer(model, loaded, rows, settings, out, [watch])
         last = next(reversed(find_checkpoints(out)), None)
+        if last is not None:
+            check_checkpoint(last.path)
     with InterruptAfterStep(watch), phases("train"), timed(loaded.device) as region:
         trainer.train(resume_from_checkpoint=str(last.path) if last else None)
     if watch.interrupted:
@@ -169,7 +176,12 @@ def _train(
         peak_memory_bytes=region.peak_memory_bytes,
         resumed_from=last.step if last else 0,
         over_long={"rows": rows.over_long, "dropped": rows.dropped, "truncated": rows.over_long - rows.dropped},
-        facts={**facts, "padded_tokens": counted["padded_tokens"], "throughput": speed},
+        facts={
+            **facts,
+            "parameter_bytes": trainer.parameter_bytes,
+            "padded_tokens": counted["padded_tokens"],
+            "throughput": speed,
+        },
     )
     return trainer, result
 

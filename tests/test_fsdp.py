@@ -1,0 +1,160 @@
+"""FSDP-QLoRA on two processes: accelerate starts them on CPU with the example's own file; gloo stands between them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import forks
+import pytest
+import tiny_model
+import yaml
+from launched import ended, furnish, kill_when, launch
+from safetensors.torch import load_file
+
+from harness.errors import ConfigError, StoreError
+from harness.trainer import sharded
+from harness.trainer.settings import TrainSettings
+from harness.trainer.train import train
+
+FILE = Path(__file__).resolve().parent.parent / "examples" / "accelerate_fsdp_qlora.yaml"
+SHARDED = ("--config_file", str(FILE))
+GUIDE = "gradient_checkpointing = true\nlora_dropout = 0.1\nmodules_to_save = ['lm_head', 'embed_tokens']\n"
+"""What the guide asks for and FSDP might get wrong: layers run twice, random numbers, a tied head that is trained."""
+
+
+@pytest.fixture(scope="module", name="place")
+def _place(tmp_path_factory) -> Path:
+    folder = furnish(tmp_path_factory.mktemp("fsdp"), GUIDE + "logging_steps = 1\n")
+    tiny_model.build(folder / "untied", tie=False)
+    return folder
+
+
+def told(place: Path, output: str) -> tuple[dict, list[list[float]]]:
+    """The record of a training, and what it logged of every step."""
+    record = json.loads((place / output / "harness.json").read_text())
+    return record, [[entry["loss"], entry["grad_norm"]] for entry in record["losses"]]
+
+
+def alike(found: list[list[float]], wanted: list[list[float]]) -> None:
+    assert len(found) == len(wanted) == 8
+    for mine, theirs in zip(found, wanted, strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the ranks in /proc")
+def test_ranks_that_hold_half_a_base_each_train_the_same_adapter_and_go_on_where_one_was_killed(
+    place,
+):
+    whole = ended(launch(place, "train", "toy.toml", "train.output=whole"))
+    seen = (place / "parts" / "checkpoints" / "checkpoint-4" / "harness.json").is_file
+    kill_when(launch(place, "train", "toy.toml", "train.output=parts", how=SHARDED), seen, rank=1)
+    parts = ended(launch(place, "train", "toy.toml", "train.output=parts", how=SHARDED))
+    assert (parts["steps"], parts["reused"]) == (whole["steps"], False)
+    (record, mine), (other, theirs) = told(place, "parts"), told(place, "whole")
+    assert record["resumed_from"] == 4
+    alike(mine, theirs)
+    assert (record["trained_tokens"], record["facts"]["padded_tokens"]) != (0, None)
+
+    everything, again = other["facts"]["parameter_bytes"]
+    assert everything == again
+    held = record["facts"]["parameter_bytes"]
+    assert len(held) == 2
+    assert sum(held) == pytest.approx(everything, rel=0.01)
+    assert max(held) < 0.51 * everything
+
+    adapters = [load_file(place / name / "adapter_model.safetensors") for name in ("parts", "whole")]
+    assert adapters[0].keys() == adapters[1].keys()
+    for name, tensor in adapters[0].items():
+        assert (tensor - adapters[1][name]).abs().max() < 1e-5, name
+    done = forks.run(["eval", "toy.toml", "train.output=parts", "--model", "final"], cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout.splitlines()[-1])["runs"]) == 1
+
+
+@pytest.mark.slow
+def test_a_head_of_its_own_gets_the_gradient_of_all_ranks(place):
+    """trl multiplies with the head's matrix without calling the head: of a shard it gets this rank's gradient alone."""
+    how = ["train.modules_to_save=['lm_head']", "model.base=untied"]
+    for output, launcher in (("untied-whole", {}), ("untied-parts", {"how": SHARDED})):
+        ended(launch(place, "train", "toy.toml", f"train.output={output}", *how, **launcher))
+    alike(told(place, "untied-parts")[1], told(place, "untied-whole")[1])
+
+
+# -- without processes
+
+
+@pytest.fixture(name="launched")
+def _launched(monkeypatch) -> None:
+    """What accelerate's launcher tells its processes of the example file."""
+    told = yaml.safe_load(FILE.read_text())
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    for name, value in told["fsdp_config"].items():
+        monkeypatch.setenv(name.upper(), str(value))
+
+
+@pytest.mark.usefixtures("launched")
+def test_the_example_goes_with_the_recipes_defaults():
+    assert sharded.asked()
+    sharded.check_sharded(TrainSettings())
+    sharded.check_tied(TrainSettings(), tied=True)
+
+
+@pytest.mark.usefixtures("launched")
+@pytest.mark.parametrize(
+    ("variable", "value", "remedy"),
+    [
+        ("FSDP_VERSION", "1", "fsdp_version: 2"),
+        ("FSDP_STATE_DICT_TYPE", "SHARDED_STATE_DICT", "fsdp_state_dict_type: FULL_STATE_DICT"),
+        ("FSDP_STATE_DICT_TYPE", None, "fsdp_state_dict_type: FULL_STATE_DICT"),
+        ("FSDP_CPU_RAM_EFFICIENT_LOADING", "true", "fsdp_cpu_ram_efficient_loading: false"),
+        ("FSDP_OFFLOAD_PARAMS", "true", "fsdp_offload_params: false"),
+        ("FSDP_ACTIVATION_CHECKPOINTING", "true", "fsdp_activation_checkpointing: false"),
+    ],
+)
+def test_a_line_of_accelerates_file_that_does_not_go_is_named_before_anything_is_written(
+    variable, value, remedy, monkeypatch, tmp_path
+):
+    monkeypatch.delenv(variable) if value is None else monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigError, match=remedy):
+        train([], None, TrainSettings(), tmp_path / "adapter")
+    assert not (tmp_path / "adapter").exists()
+
+
+@pytest.mark.usefixtures("launched")
+@pytest.mark.parametrize(
+    ("settings", "remedy"),
+    [
+        ({"compile_layers": True}, "train.compile_layers=false"),
+        ({"device_metrics": True}, "train.device_metrics"),
+        ({"fixed_length": True}, "fixed_length"),
+        ({"cuda_graph": True}, "cuda_graph"),
+        ({"head_kernel": "once"}, "head_kernel"),
+        ({"optimizer": "paged_adamw_8bit"}, "train.optimizer=adamw_torch_fused"),
+    ],
+)
+def test_a_setting_that_does_not_go_with_shards_is_named_with_what_does(settings, remedy):
+    with pytest.raises(ConfigError, match=remedy):
+        sharded.check_sharded(TrainSettings(**settings))
+
+
+def test_a_tied_head_is_not_trained_apart_from_its_embedding():
+    apart = TrainSettings(ensure_weight_tying=False)
+    with pytest.raises(ConfigError, match=r"train\.ensure_weight_tying=true"):
+        sharded.check_tied(apart, tied=True)
+    sharded.check_tied(apart, tied=False)
+
+
+def test_a_checkpoint_is_gone_on_from_as_it_was_written(tmp_path, monkeypatch):
+    monkeypatch.delenv("ACCELERATE_USE_FSDP", raising=False)
+    sharded.check_checkpoint(tmp_path)
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(StoreError, match="was written without FSDP"):
+        sharded.check_checkpoint(tmp_path)
+    (tmp_path / "pytorch_model_fsdp.bin").touch()
+    sharded.check_checkpoint(tmp_path)
+    monkeypatch.delenv("ACCELERATE_USE_FSDP")
+    with pytest.raises(StoreError, match="was written under FSDP"):
+        sharded.check_checkpoint(tmp_path)
