@@ -25,7 +25,19 @@ def use_packed_attention(model: Any) -> None:
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     _flash_works = _tried(int(size), model.dtype, torch.device(model.device))
     AttentionInterface.register(NAME, packed_attention)
+    if config._attn_implementation != NAME:
+        model.attention_as_loaded = config._attn_implementation
+    attend_packed(model)
+
+
+def attend_packed(model: Any) -> None:
+    """Attend this way again, after `attend_as_loaded`."""
     model.set_attn_implementation(NAME)
+
+
+def attend_as_loaded(model: Any) -> None:
+    """Let a model that was told to attend this way attend as transformers loaded it."""
+    model.set_attn_implementation(model.attention_as_loaded)
 
 
 def _tried(size: int, dtype: torch.dtype, device: torch.device) -> bool:

@@ -13,6 +13,7 @@ from harness.errors import StoreError
 from harness.scratch import write_whole
 from harness.trainer.curve import CURVE, curve_image, curve_table
 from harness.trainer.measured import Measurement
+from harness.trainer.norms import gradient_rows
 from harness.trainer.result import TrainResult
 from harness.trainer.sections import base_id, base_name, identity, made, merged_from, recipe, results, use
 
@@ -165,6 +166,7 @@ def _measured(result: TrainResult) -> list[str]:
         f"| wall time | {result.seconds:.1f} s |",
         f"| trained tokens (prompt included, padding left out) a second | {'' if rate is None else f'{rate:,.0f}'} |",
         f"| peak memory | {'' if memory is None else f'{memory / 2**30:.2f} GiB'} |",
+        *gradient_rows(result.facts),
         "",
     ]
 

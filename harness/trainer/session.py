@@ -17,8 +17,10 @@ from trl.trainer.sft_trainer import SFTTrainer
 from harness.errors import HarnessError
 from harness.ranks import ALONE, Ranks
 from harness.throughput import clock
+from harness.trainer.gradcheck import check_gradients
 from harness.trainer.graph import GraphedStep
 from harness.trainer.lean import Lean, lean_loss
+from harness.trainer.plain import other_ways
 from harness.trainer.result import write_record
 from harness.trainer.settings import TrainSettings
 from harness.trainer.sharded import asked, gather_head, parameter_bytes, shard_on_cpu, whole_adapter
@@ -38,6 +40,9 @@ class CountingTrainer(SFTTrainer):
     def __init__(self, *args: Any, settings: TrainSettings | None = None, **kwargs: Any) -> None:
         self.settings = settings or TrainSettings()
         self.saving_seconds = 0.0
+        self.say: Callable[[str], None] | None = None
+        self.gradient_check: dict[str, Any] = {}
+        self.checked = not other_ways(self.settings)
         self._loss_tokens: list[torch.Tensor | int] = []
         self._positions = 0
         self._counts: list[torch.Tensor] = []
@@ -45,8 +50,8 @@ class CountingTrainer(SFTTrainer):
         self._flops_a_token: float | None = None
         super().__init__(*args, **kwargs)
         model: Any = self.model
-        self._base: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
-        self._graph = GraphedStep(self._run, model.parameters()) if self.settings.cuda_graph else None
+        self.base: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
+        self.graph = GraphedStep(self.run, model.parameters()) if self.settings.cuda_graph else None
 
     def create_accelerator_and_postprocess(self) -> None:
         """Make accelerate's accelerator, which shards on CPU too where the launcher asked for it."""
@@ -90,19 +95,23 @@ class CountingTrainer(SFTTrainer):
         """Return trl's loss; where lean, the same without waiting for the device."""
         if not self.settings.lean or return_outputs:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        lean = self._run(inputs, num_items_in_batch)
+        lean = self.run(inputs, num_items_in_batch)
         self._note(lean, inputs)
         return lean.loss
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
-        """Replay the captured step where there is to be one."""
-        if self._graph is None:
-            return super().training_step(model, inputs, num_items_in_batch)
-        if not self._graph.shapes:
+        """Replay the captured step where there is to be one; the first batch's gradients are checked before."""
+        if not self.checked:
+            self.checked = True
             model.train()
+            inputs = self._prepare_inputs(inputs)
+            self.gradient_check |= check_gradients(self, model, inputs, num_items_in_batch)
+            if self.say is not None and "fell_back" in self.gradient_check:
+                self.say(self.gradient_check["fell_back"])
+        if self.graph is None:
+            return super().training_step(model, inputs, num_items_in_batch)
         inputs = self._prepare_inputs(inputs)
-        taken = {name: value for name, value in inputs.items() if name not in ("labels", "real_tokens")}
-        lean = self._graph(taken, torch.as_tensor(num_items_in_batch, device=self.args.device))
+        lean = self.replay(inputs, num_items_in_batch)
         self._note(lean, inputs)
         return lean.loss
 
@@ -118,10 +127,17 @@ class CountingTrainer(SFTTrainer):
         self._flush()
         super().log(logs, start_time)
 
-    def _run(self, batch: Mapping[str, Any], items: Any) -> Lean:
+    def run(self, batch: Mapping[str, Any], items: Any) -> Lean:
+        """Return the lean loss of a batch by the settings' way; nothing is counted."""
         mask = self.settings.attention == "model"
         with self.accelerator.autocast():
-            return lean_loss(self._base, batch, items, self.settings.head_kernel, mask=mask)
+            return lean_loss(self.base, batch, items, self.settings.head_kernel, mask=mask)
+
+    def replay(self, batch: Mapping[str, Any], items: Any) -> Lean:
+        """Return the lean loss of a batch and add its gradients, by the captured step; nothing is counted."""
+        assert self.graph is not None
+        taken = {name: value for name, value in batch.items() if name not in ("labels", "real_tokens")}
+        return self.graph(taken, torch.as_tensor(items, device=self.args.device))
 
     def _note(self, lean: Lean, inputs: Mapping[str, Any]) -> None:
         self._counts.append(lean.counts)

@@ -32,6 +32,7 @@ from harness.trainer.assemble import build_trainer
 from harness.trainer.auto import resolve
 from harness.trainer.card import write_card, write_checkpoint_card
 from harness.trainer.hub import push
+from harness.trainer.norms import wild_steps
 from harness.trainer.recipe import prepare_model, trainable_facts
 from harness.trainer.result import (
     CHECKPOINTS,
@@ -125,7 +126,7 @@ def _train_held(
         if chosen and say is not None:
             say(chosen)
         identity = {**identity, "data": dict(data or {}), "rungs": chosen or "written"}
-        trainer, result = _train(rows, loaded, settings, out, identity, progress, phases, peaks, ranks)
+        trainer, result = _train(rows, loaded, settings, out, identity, progress, say, phases, peaks, ranks)
         return _finish(trainer, result, settings, ranks)
 
 
@@ -136,6 +137,7 @@ def _train(
     out: Path,
     identity: Mapping[str, Any],
     progress: Progress | None,
+    say: Callable[[str], None] | None,
     phases: Phases,
     peaks: Peaks,
     ranks: Ranks,
@@ -148,6 +150,9 @@ def _train(
         facts = json.loads(json.dumps(facts))  # what is read back later is then equal to it
         watch = Watch(settings, facts, progress, ranks)
         trainer = build_trainer(model, loaded, rows, settings, out, [watch])
+        trainer.say = say
+        if not trainer.checked:
+            facts["gradient_check"] = trainer.gradient_check  # filled at the first step
         last = next(reversed(find_checkpoints(out)), None)
         if last is not None:
             check_checkpoint(last.path)
@@ -155,11 +160,14 @@ def _train(
         trainer.train(resume_from_checkpoint=str(last.path) if last else None)
     if watch.interrupted:
         raise KeyboardInterrupt
-    phases.split("train", {"save": trainer.saving_seconds})
+    aside = {"save": trainer.saving_seconds, "check": trainer.gradient_check.get("seconds", 0.0)}
+    phases.split("train", aside)
+    if wild := wild_steps(watch.losses, scaled=loaded.facts["compute_dtype"] == "fp16"):
+        facts["wild_gradient_norms"] = wild
     counted: dict[str, Any] = {
         "trained_tokens": trainer.trained_tokens,
         "padded_tokens": trainer.padded_tokens,
-        "step_seconds": region.seconds - trainer.saving_seconds,
+        "step_seconds": region.seconds - sum(aside.values()),
         "peak_memory_bytes": region.peak_memory_bytes,
     }
     speed = throughput_facts(loaded, rows, settings, peaks, counted, region.joules, phases.seconds)
