@@ -23,6 +23,7 @@ from harness.sandbox.protocol import Board
 from harness.sandbox.watchdog import Watchdog
 from harness.store import read_run
 from harness.suite import make
+from harness.suite.execute import DuckDBExecutor, StatementError
 from harness.suite.record import Suite
 from harness.suite.task import Maker, MakerOptions, Order
 
@@ -298,3 +299,49 @@ def test_many_makers_of_suites_have_batches_enough_before_they_wait_for_each_oth
 
     next(make.make_suites(items()))
     assert 8 * 8 * Makers.workers <= taken < 9 * 8 * Makers.workers
+
+
+class Stalls:
+    """A watch on a machine that stands still: statements are interrupted as often as it is told to."""
+
+    def __init__(self, connection, times: int) -> None:
+        self._connection, self.left = connection, times
+
+    def __enter__(self):
+        if self.left:
+            self.left -= 1
+            raise duckdb.InterruptException("INTERRUPT Error: Interrupted!")
+
+    def __exit__(self, *_):
+        return None
+
+    def close(self):
+        return None
+
+
+@pytest.mark.parametrize("sql", ["SELECT count(*) FROM t", "INSERT INTO t SELECT a + 10 FROM t"])
+def test_a_machine_that_stood_still_once_changes_no_suite(sql):
+    def asked(stalls: int):
+        connection = duckdb.connect()
+        connection.execute("CREATE TABLE t (a INT)")
+        watch = Stalls(connection, stalls)
+        with DuckDBExecutor(connection, watch) as executor:
+            executor.load(["INSERT INTO t VALUES (1), (2)"])
+            ask = executor.query if sql.startswith("SELECT") else executor.state
+            found = [ask(sql) for _ in range(2)]
+            assert watch.left == 0
+            return repr(found)
+
+    assert asked(1) == asked(0)
+
+
+def test_a_statement_that_runs_away_is_asked_once_more_and_then_believed():
+    connection = duckdb.connect()
+    connection.execute("CREATE TABLE t (a INT)")
+    watch = Stalls(connection, 100)
+    with DuckDBExecutor(connection, watch) as executor:
+        executor.load(["INSERT INTO t VALUES (1)"])
+        for _ in range(5):
+            with pytest.raises(StatementError, match="Interrupt"):
+                executor.query("SELECT a FROM t")
+    assert watch.left == 100 - 6
