@@ -1,13 +1,13 @@
 """Whether the engine's answers depend on how many processes share the work, and what its blocks cost, on a GPU.
 
-    python benchmarks/speed/engine_ranks.py --shape gemma-3-1b --prompts 4096 --out DIR
+    python benchmarks/speed/engine_ranks.py --shape gemma-3-1b --prompts 2048 --out DIR
 
 Random weights in the given shape, three times as wide as usual (else every answer repeats one token), bf16, prompts of
 20 to 300 tokens, up to 96 new ones each, every fortieth token of the vocabulary an end. Blocks of 512 prompts are
 answered by one process, then as two and three processes would share them, then by one that finds a random third of the
-answers kept. As a control the same prompts are cut into stretches, each with slots of its own, as the engine did
-before it had blocks: there some answers differ. Each share is a new engine in this process. Then the tokens/s of all
-prompts as one block and in blocks of several sizes.
+answers kept. For comparison the same prompts are cut into stretches, each with slots of its own, as the engine
+did before it had blocks. Each share is a new engine in this process. Then the tokens/s of all prompts as one block and
+in blocks of several sizes.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def answered(model: Any, works: list[Work], stops: list[int], share: Share) -> d
 
 
 def stretch(model: Any, works: list[Work], stops: list[int], share: Share) -> dict[str, list[int]]:
-    """The control: a stretch of the prompts, answered by itself."""
+    """For comparison: a stretch of the prompts, answered by itself."""
     engine = EngineGenerator(Held(model))  # type: ignore[arg-type]
     return {work.id: ids for work, ids in engine.answers(share.items(works), stops, 256)}
 
@@ -69,7 +69,7 @@ def differing(model: Any, works: list[Work], stops: list[int]) -> dict[str, Any]
     parts = {}
     for index in range(2):
         parts |= stretch(model, works, stops, Share(index, 2))
-    found["control: stretches"] = sum(parts[name] != alone[name] for name in alone)
+    found["stretches"] = sum(parts[name] != alone[name] for name in alone)
     return found
 
 
@@ -77,7 +77,7 @@ def speeds(model: Any, works: list[Work], stops: list[int]) -> dict[str, Any]:
     """Output tokens a second by block; 0 is all as one."""
     engine = EngineGenerator(Held(model))  # type: ignore[arg-type]
     found: dict[str, Any] = {}
-    for size in (0, 2048, 1024, 512, 256):
+    for size in (0, 1024, 512, 256):
         blocks = [block for _, block in Share().batches(longest_first(works), size or len(works))]
         rates = []
         for _ in range(3):
@@ -94,7 +94,7 @@ def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", default="gemma-3-1b", choices=random_base.SHAPES)
-    parser.add_argument("--prompts", type=int, default=4096)
+    parser.add_argument("--prompts", type=int, default=2048)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
