@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import forks
 import pytest
 import tiny_model
 import yaml
-from launched import ended, furnish, kill_when, launch
+from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
+from launched import PLAIN, ended, furnish, kill_when, launch
 from safetensors.torch import load_file
 
 from harness.errors import ConfigError, StoreError
@@ -75,11 +77,14 @@ def test_ranks_that_hold_half_a_base_each_train_the_same_adapter_and_go_on_where
 
 
 @pytest.mark.slow
-def test_a_head_of_its_own_gets_the_gradient_of_all_ranks(place):
+def test_a_head_of_its_own_gets_the_gradient_of_all_ranks_in_mixed_precision(place):
     """trl multiplies with the head's matrix without calling the head: of a shard it gets this rank's gradient alone."""
-    how = ["train.modules_to_save=['lm_head']", "model.base=untied"]
-    for output, launcher in (("untied-whole", {}), ("untied-parts", {"how": SHARDED})):
-        ended(launch(place, "train", "toy.toml", f"train.output={output}", *how, **launcher))
+    what = ["train.modules_to_save=['lm_head']", "model.base=untied"]
+    # as on a GPU: bf16 by autocast, which the fp32 head needs
+    what += ["model.compute_dtype=bf16", "train.trainable_dtype=fp32"]
+    for output, how in (("untied-whole", PLAIN), ("untied-parts", SHARDED)):
+        mixed = (*how, "--mixed_precision", "bf16")
+        ended(launch(place, "train", "toy.toml", f"train.output={output}", *what, how=mixed))
     alike(told(place, "untied-parts")[1], told(place, "untied-whole")[1])
 
 
@@ -97,9 +102,17 @@ def _launched(monkeypatch) -> None:
 
 @pytest.mark.usefixtures("launched")
 def test_the_example_goes_with_the_recipes_defaults():
-    assert sharded.asked()
+    assert sharded.sharding_asked()
     sharded.check_sharded(TrainSettings())
     sharded.check_tied(TrainSettings(), tied=True)
+
+
+@pytest.mark.usefixtures("launched")
+def test_the_loss_is_not_rounded_by_accelerates_policy():
+    plugin = FullyShardedDataParallelPlugin(fsdp_version=2, mixed_precision_policy="bf16")
+    state = SimpleNamespace(distributed_type=DistributedType.FSDP, fsdp_plugin=plugin)
+    sharded.settle(SimpleNamespace(accelerator=SimpleNamespace(state=state)))
+    assert plugin.mixed_precision_policy is None
 
 
 @pytest.mark.usefixtures("launched")

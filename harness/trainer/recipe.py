@@ -20,7 +20,7 @@ from harness.trainer.attention import use_packed_attention
 from harness.trainer.lora_kernel import fuse_lora
 from harness.trainer.result import CHECKPOINTS
 from harness.trainer.settings import TrainSettings
-from harness.trainer.sharded import asked, check_tied
+from harness.trainer.sharded import check_tied, sharding_asked
 
 
 def lora_config(settings: TrainSettings, tied: bool) -> LoraConfig:
@@ -99,7 +99,7 @@ def prepare_model(loaded: Loaded, settings: TrainSettings) -> Any:
         if loaded.facts["precision"] != "nf4":
             raise ConfigError("train.dequantize_base needs model.precision=nf4; leave one of them out.")
         dequantise(base)
-    if asked():
+    if sharding_asked():
         check_tied(settings, is_tied(base))
     base.config.use_cache = False
     torch.manual_seed(settings.seed)  # LoRA's A is random

@@ -23,7 +23,7 @@ from harness.trainer.lean import Lean, lean_loss
 from harness.trainer.plain import other_ways
 from harness.trainer.result import write_record
 from harness.trainer.settings import TrainSettings
-from harness.trainer.sharded import asked, gather_head, parameter_bytes, shard_on_cpu, whole_adapter
+from harness.trainer.sharded import gather_head, parameter_bytes, settle, sharding_asked, whole_adapter
 
 Progress = Callable[[int, int, str], None]
 """Called with (optimizer steps done, steps in all, a few words)."""
@@ -54,9 +54,15 @@ class CountingTrainer(SFTTrainer):
         self.graph = GraphedStep(self.run, model.parameters()) if self.settings.cuda_graph else None
 
     def create_accelerator_and_postprocess(self) -> None:
-        """Make accelerate's accelerator, which shards on CPU too where the launcher asked for it."""
+        """Make accelerate's accelerator, which shards where the launcher asked for it."""
         super().create_accelerator_and_postprocess()
-        shard_on_cpu(self)
+        settle(self)
+
+    def autocast_smart_context_manager(self, cache_enabled: bool | None = True) -> Any:
+        """Return what the loss is computed in: of a sharded model, what accelerate wraps every other one in."""
+        if sharding_asked():
+            return self.accelerator.autocast()
+        return super().autocast_smart_context_manager(cache_enabled)
 
     @property
     def parameter_bytes(self) -> list[int]:
@@ -157,7 +163,7 @@ class CountingTrainer(SFTTrainer):
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Write the adapter; of a sharded model nothing else is gathered."""
-        if not asked():
+        if not sharding_asked():
             super().save_model(output_dir, _internal_call)
             return
         state = whole_adapter(self.model)
@@ -190,7 +196,7 @@ class Watch(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Take over what a resumed training had logged; the model is sharded by now, where it is to be."""
-        if asked():
+        if sharding_asked():
             gather_head(kwargs["model"])
         self.losses = [_entry(logs) for logs in state.log_history if "loss" in logs]
         self._tell(state)

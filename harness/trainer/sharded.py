@@ -33,7 +33,7 @@ _WEIGHTS = "pytorch_model_fsdp.bin"
 """accelerate's file in a checkpoint that was written under FSDP."""
 
 
-def asked() -> bool:
+def sharding_asked() -> bool:
     """Whether this process was launched to shard what it trains."""
     return os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true"
 
@@ -64,25 +64,28 @@ def check_tied(settings: TrainSettings, tied: bool) -> None:
 def check_checkpoint(folder: Path) -> None:
     """Raise StoreError for a checkpoint that only the other way of training can go on from."""
     sharded = (folder / _WEIGHTS).is_file()
-    if sharded != asked():
+    if sharded != sharding_asked():
         wrote = "under FSDP" if sharded else "without FSDP"
         raise StoreError(
             f"{folder} was written {wrote}; go on as it was started, or remove {folder.parent} to begin anew."
         )
 
 
-def shard_on_cpu(trainer: Any) -> None:
-    """Have the trainer's accelerate shard although its ranks are on CPU, which it does on accelerators alone."""
-    from accelerate.state import AcceleratorState, PartialState
+def settle(trainer: Any) -> None:
+    """Have the trainer's accelerate shard on CPU too, which it does on accelerators alone, and in DDP's arithmetic."""
+    from accelerate.state import PartialState
     from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 
-    state: Any = AcceleratorState()
-    if not asked() or state.distributed_type != DistributedType.MULTI_CPU:
+    if not sharding_asked():
         return
-    state.fsdp_plugin = FullyShardedDataParallelPlugin()
-    state.distributed_type = DistributedType.FSDP
-    PartialState._shared_state["distributed_type"] = DistributedType.FSDP
-    trainer.is_fsdp_enabled = True
+    state = trainer.accelerator.state
+    if state.distributed_type == DistributedType.MULTI_CPU:
+        state.fsdp_plugin = FullyShardedDataParallelPlugin()
+        state.distributed_type = DistributedType.FSDP
+        PartialState._shared_state["distributed_type"] = DistributedType.FSDP
+        trainer.is_fsdp_enabled = True
+    # FSDP's own casts would round the loss to bf16's three digits, before it is logged and before backward
+    state.fsdp_plugin.mixed_precision_policy = None
 
 
 def gather_head(model: Any) -> None:

@@ -46,7 +46,7 @@ from harness.trainer.result import (
 from harness.trainer.rows import Rows, data_digest, encode_rows
 from harness.trainer.session import CountingTrainer, InterruptAfterStep, Progress, Watch
 from harness.trainer.settings import Example, TrainSettings
-from harness.trainer.sharded import asked, check_checkpoint, check_sharded
+from harness.trainer.sharded import check_checkpoint, check_sharded, sharding_asked
 from harness.trainer.speed import throughput_facts
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
@@ -85,7 +85,7 @@ def train(
     Of several `ranks` each trains on its own rows of a step, so `batch_size` counts per rank, and the first one writes.
     Where accelerate was told to, they share the model's parameters too (FSDP).
     """
-    if asked():
+    if sharding_asked():
         check_sharded(settings)
     with held(out, "trained") if ranks.first else nullcontext():
         return _train_held(examples, model, settings, out, data, progress, say, ranks)
@@ -121,7 +121,7 @@ def _train_held(
             rows = encode_rows(examples, loaded.tokenizer, settings)
         passes = settings.max_steps * settings.batch_size * settings.accumulation * settings.max_length
         chosen = ""
-        if ranks.count == 1 and not asked():
+        if ranks.count == 1 and not sharding_asked():
             settings, chosen = resolve(settings, loaded, passes or rows.tokens * settings.epochs)
         if chosen and say is not None:
             say(chosen)
