@@ -60,7 +60,7 @@ class Decoder:
         self.cuda = self.device.type == "cuda"
         self.weights: Weights = take_weights(model, shape)
         self.capture_seconds = 0.0
-        self._pieces = _pieces(shape, self.cuda)
+        self._pieces, self._stepping = _pieces(shape, self.device)
         self._surroundings = self._made_room(self._rotary(model))
         self.state = State(slots, new, self.weights.head.shape[0], self.device)
         self._graphs: dict[int, _Graph] = {}
@@ -207,11 +207,11 @@ class Decoder:
         if self.cuda and slots.shape[0] == 1:
             chosen = self._single_step().choose(tokens, lengths, slots, self._surroundings)
         else:
-            stream, normed = self._pieces.enter(tokens, self.weights)
+            stream, normed = self._stepping.enter(tokens, self.weights)
             for number, layer in enumerate(self.weights.layers):
-                attended = self._pieces.step(normed, layer, self._surroundings[number], lengths, slots)
-                stream, normed = self._pieces.settle(stream, attended, layer, self._norm_after(number))
-            chosen = self._pieces.choose(normed, self.weights.head)
+                attended = self._stepping.step(normed, layer, self._surroundings[number], lengths, slots)
+                stream, normed = self._stepping.settle(stream, attended, layer, self._norm_after(number))
+            chosen = self._stepping.choose(normed, self.weights.head)
         self.state.advance(slots, chosen)
 
     def _single_step(self) -> Any:
@@ -248,9 +248,12 @@ class Decoder:
         return tables
 
 
-def _pieces(shape: Shape, cuda: bool) -> Plain:
-    if not cuda:
-        return Plain(shape)
+def _pieces(shape: Shape, device: torch.device) -> tuple[Plain, Plain]:
+    """For reading prompts and for steps."""
+    if device.type != "cuda":
+        plain = Plain(shape)
+        return plain, plain
     from harness.generate.engine.fused import Fused  # Triton is there where CUDA is
+    from harness.generate.engine.narrow import Narrow
 
-    return Fused(shape)
+    return Fused(shape), Narrow(shape, device)

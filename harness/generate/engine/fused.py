@@ -61,20 +61,22 @@ class Fused(Plain):
 
     def settle(self, stream: Tensor, attended: Tensor, layer: LayerWeights, norm_next: Tensor) -> tuple[Tensor, Tensor]:
         """Return the stream after attention's output [T, heads * head_dim] and the MLP, and the next normed input."""
-        stream, normed = self._added(
-            stream, functional.linear(attended, layer.out), layer.norm_attended, layer.norm_mlp
-        )
+        stream, normed = self._added(stream, self._product(attended, layer, "out"), layer.norm_attended, layer.norm_mlp)
         both = functional.linear(normed, layer.gate_up)
         tokens, count = both.shape[0], both.shape[1] // 2
         inner = torch.empty((tokens, count), dtype=both.dtype, device=both.device)
         token_kernels.gate[(tokens, triton.cdiv(count, GATE_BLOCK))](
             both, inner, count, BLOCK=GATE_BLOCK, SILU=self._shape.activation == "silu"
         )
-        return self._added(stream, functional.linear(inner, layer.down), layer.norm_added, norm_next)
+        return self._added(stream, self._product(inner, layer, "down"), layer.norm_added, norm_next)
 
     def choose(self, normed: Tensor, head: Tensor) -> Tensor:
         """Return the likeliest next id [T] for normed outputs [T, hidden]."""
         return kernels.argmax(functional.linear(normed, head))
+
+    def _product(self, x: Tensor, layer: LayerWeights, name: str) -> Tensor:
+        """The product of x with the layer's matrix of this name, as `_added` takes it."""
+        return functional.linear(x, getattr(layer, name))
 
     def _added(self, stream: Tensor, added: Tensor, norm_added: Tensor | None, norm: Tensor) -> tuple[Tensor, Tensor]:
         hidden = stream.shape[1]

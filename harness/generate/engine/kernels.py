@@ -18,13 +18,16 @@ from harness.generate.engine.weights import LayerWeights
 
 Tensor = torch.Tensor
 
-FEW_ROWS = 32
-"""Up to so many rows, `SPLITS` programs share a row's cache: there are not enough rows to fill a GPU."""
+SHARING = dict.fromkeys((1, 2, 4, 8, 16, 32), 8)
+"""Programs that share a row's cache, by rows * kv_heads rounded up to a power of 2: few rows do not fill a GPU."""
 SPLITS = 8
+"""Programs that share the cache of a single row."""
 MANY = (32, 2, 3)
 FEW = (32, 4, 2)
 WIDE = (16, 4, 2)
-"""(positions read at once, warps, stages) for many rows, for few, and in fp32."""
+"""(positions read at once, warps, stages) for a row's cache read by one program, by several, and in fp32."""
+IN_TURN: Mapping[str, Any] = {"EARLY": False}
+"""A kernel is launched once the one ahead is done."""
 CHUNK = 8192
 """Logits that one program of the argmax looks through."""
 
@@ -96,15 +99,19 @@ def _attend(
         cell = ((row * KV + head) * PARTS + part) * PADDED + g
         tl.store(peaks_at + cell, most)
         tl.store(totals_at + cell, total)
-        tl.store(sums_at + cell[:, None] * SIZE + d[None, :], sums)
+        tl.store(sums_at + cell[:, None] * SIZE + d[None, :], sums, mask=real)
 
 
 @triton.jit
 def _join(
     peaks_at, totals_at, sums_at, out_at,
     KV: tl.constexpr, GROUP: tl.constexpr, PADDED: tl.constexpr, SIZE: tl.constexpr, PARTS: tl.constexpr,
+    EARLY: tl.constexpr,
 ):  # fmt: skip
     """One head's output from its parts; a part that saw nothing has peak -inf and counts nothing."""
+    if EARLY:
+        gdc_launch_dependents()
+        gdc_wait()
     row, head = tl.program_id(0), tl.program_id(1)
     d = tl.arange(0, SIZE)
     kv, member = head // GROUP, head % GROUP
@@ -175,23 +182,37 @@ class Parts:
     padded: int
 
 
+def ahead(device: torch.device) -> Mapping[str, Any]:
+    """Return how kernels that wait on the device follow one another: launched early on Hopper, else in turn."""
+    nvidia = device.type == "cuda" and torch.version.cuda is not None
+    hopper = nvidia and torch.cuda.get_device_capability(device)[0] == 9
+    return {"EARLY": True, "launch_pdl": True} if hopper else IN_TURN
+
+
 def attend(
-    qkv: Tensor, layer: LayerWeights, around: Surroundings, lengths: Tensor, slots: Tensor, shape: Shape
+    qkv: Tensor,
+    layer: LayerWeights,
+    around: Surroundings,
+    lengths: Tensor,
+    slots: Tensor,
+    shape: Shape,
+    launch: Mapping[str, Any] = IN_TURN,
 ) -> Tensor:
     """Return attention's output [rows, heads * head_dim] for one new token a row, and write its key and value.
 
     qkv [rows, (heads + 2 kv_heads) * head_dim] as projected; lengths [rows] positions already there, slots [rows]
-    where.
+    where; `launch` says how kernels follow.
     """
     heads, kv_heads, size = shape.sizes.heads, shape.sizes.kv_heads, shape.sizes.head_dim
     rows = qkv.shape[0]
     out = torch.empty((rows, heads * size), dtype=qkv.dtype, device=qkv.device)
-    count = SPLITS if rows * kv_heads <= FEW_ROWS else 1
-    parts = _attended(qkv, layer, around, lengths, slots, shape, {"EARLY": False}, count, out)
+    count = SHARING.get(triton.next_power_of_2(rows * kv_heads), 1)
+    parts = _attended(qkv, layer, around, lengths, slots, shape, launch, count, out)
     if count > 1:
         _join[(rows, heads)](
             parts.peaks, parts.totals, parts.sums, out,
             KV=kv_heads, GROUP=heads // kv_heads, PADDED=parts.padded, SIZE=size, PARTS=count, num_warps=2,
+            **launch,
         )  # fmt: skip
     return out
 
@@ -254,7 +275,9 @@ def argmax_join(bests: Tensor, places: Tensor, width: int) -> Tensor:
     """Return each row's index of the largest of `bests` [rows, chunks], found at `places`; the lowest among equals."""
     rows, chunks = bests.shape
     out = torch.empty(rows, dtype=torch.int64, device=bests.device)
-    _argmax_join[(rows,)](bests, places, out, width, CHUNKS=chunks, PADDED=triton.next_power_of_2(chunks), num_warps=1)
+    padded = triton.next_power_of_2(chunks)
+    warps = min(8, max(1, padded // 512))
+    _argmax_join[(rows,)](bests, places, out, width, CHUNKS=chunks, PADDED=padded, num_warps=warps)
     return out
 
 
