@@ -8,20 +8,24 @@ import signal
 import sys
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import forks
 import pytest
 from launched import COUNT, ended, furnish, kill_when, launch, ranks_of, wait_until
+from transformers import TrainerState
 
 from harness.config import load_experiment
 from harness.evaluate.run import Evaluation, Hooks
 from harness.evaluate.stored import stored_rows
 from harness.evaluate.subjects import Subject
 from harness.generate.share import Share, smaller
-from harness.ranks import ALONE, ranks
+from harness.ranks import ALONE, Ranks, ranks
 from harness.records import Generation
 from harness.store import RunFolder, read_run
 from harness.trainer.result import find_checkpoints
+from harness.trainer.session import Watch
+from harness.trainer.settings import TrainSettings
 
 
 @pytest.fixture(scope="module", name="place")
@@ -145,3 +149,18 @@ def test_the_members_of_a_run_keep_their_answers_side_by_side(tmp_path):
         alone.write_items([])
         alone.finish({})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["items.parquet", "run.json"]
+
+
+def test_a_checkpoint_is_marked_as_whole_when_every_rank_has_written_its_part(tmp_path):
+    """Else one is resumed from that lacks a rank's random state, for that rank was killed while it wrote."""
+    waited = []
+
+    class Second(Ranks):
+        def wait(self) -> None:
+            waited.append((tmp_path / "checkpoint-4" / "harness.json").exists())
+
+    watch = Watch(TrainSettings(), {}, None, Second())
+    state = TrainerState(global_step=4, epoch=1.0, is_world_process_zero=True)
+    watch.on_save(SimpleNamespace(output_dir=tmp_path), state, None)
+    assert waited == [False]
+    assert (tmp_path / "checkpoint-4" / "harness.json").exists()

@@ -240,7 +240,8 @@ class Watch(TrainerCallback):
             )
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Mark the checkpoint as whole: its record is the last file written."""
+        """Mark the checkpoint as whole: its record is the last file written, of those of the other ranks too."""
+        self.ranks.wait()
         if not state.is_world_process_zero:
             return
         folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
