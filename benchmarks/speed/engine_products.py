@@ -225,10 +225,12 @@ class Attention:
         return out
 
 
-def sweep_attention(out: Path) -> None:
-    """Time attention's tiles and parts; write them all and print the best."""
+def sweep_attention(out: Path) -> dict[int, int]:
+    """Time attention's tiles and parts; write them all, print the best and return `kernels.SHARING` for its tiles."""
     found = []
+    sharing = dict(kernels.SHARING)
     for rows in ROWS:
+        sharing.pop(rows, None)
         bench = Attention(rows, torch.device("cuda"))
         wanted = bench.torchs(0)
         before = microseconds(bench.torchs, max(12, bench.layers))
@@ -245,12 +247,17 @@ def sweep_attention(out: Path) -> None:
         timed.sort()
         ideal = rows * 264 * 256 * 4 / 3.35e6
         print(f"attention {rows:4d} rows: now {before:.1f} us, of an ideal {ideal:.1f}; {timed[:5]}", flush=True)
+        known = [one for one in timed if one[1] == (kernels.FEW if one[2] > 1 else kernels.MANY)]
+        if known and known[0][2] > 1:
+            sharing[rows] = known[0][2]
         found.append({"rows": rows, "now": before, "ideal": ideal, "tried": timed})
         (out / "attention.json").write_text(json.dumps(found) + "\n", encoding="utf-8")
+    print("SHARING =", sharing, flush=True)
+    return sharing
 
 
-def sweep(out: Path, seconds: float) -> dict[str, dict[int, Tile]]:
-    """Time every candidate; write them all, print the best as `narrow.TILES`, and return those."""
+def sweep(out: Path, seconds: float) -> tuple[dict[str, dict[int, Tile]], dict[int, int]]:
+    """Time every candidate; write them all, print the best as `narrow.TILES`, and return those and `SHARING`."""
     gc.disable()  # what it would finalise does not belong into a capture
     device, start = torch.device("cuda"), time.perf_counter()
     found: list[dict[str, Any]] = []
@@ -285,12 +292,12 @@ def sweep(out: Path, seconds: float) -> dict[str, dict[int, Tile]]:
             (out / "sweep.json").write_text(json.dumps(found) + "\n", encoding="utf-8")
         del matrices, bench
         torch.cuda.empty_cache()
-    sweep_attention(out)
+    sharing = sweep_attention(out)
     gc.enable()
     print(json.dumps(shared(found)), "us over all rows by one tile, its best splits", file=sys.stderr)
     print(table(best), flush=True)
     (out / "tiles.json").write_text(json.dumps(best) + "\n", encoding="utf-8")
-    return best
+    return best, sharing
 
 
 def shared(found: list[dict[str, Any]]) -> dict[str, list[Any]]:
@@ -324,30 +331,32 @@ def table(best: dict[str, dict[int, Tile]]) -> str:
     return "\n".join([*lines, "}"])
 
 
-def engine(out: Path, best: dict[str, dict[int, Tile]]) -> None:
-    """The engine at 256 slots and with 64 prompts, by torch's products, by the code's tiles and by the sweep's."""
+def engine(out: Path, best: dict[str, dict[int, Tile]], sharing: dict[int, int]) -> None:
+    """The engine at 256 and at 64 slots: by torch's products, by the code's tiles and by the sweep's."""
     import random_base
 
     model = random_base.make("gemma-3-1b", torch.device("cuda")).eval()
-    makers, ahead, tiles = decoder._pieces, kernels.ahead, narrow.TILES
-    nothing: dict[int, Tile] = {}
-    settings: dict[str, tuple[Any, Any, Any]] = {
-        "torch's products": (lambda shape, _: (Fused(shape), Fused(shape)), ahead, tiles),
-        "the code's tiles": (makers, ahead, tiles),
+    makers, ahead, tiles, shares = decoder._pieces, kernels.ahead, narrow.TILES, kernels.SHARING
+    nothing: dict[str, dict[int, Tile]] = {name: {} for name in SHAPES}
+    settings: dict[str, tuple[Any, Any, Any, Any]] = {
+        "torch's products": (lambda shape, _: (Fused(shape), Fused(shape)), ahead, tiles, shares),
+        "the code's tiles": (makers, ahead, tiles, shares),
     }
     if best:
         settings |= {
-            "the sweep's tiles": (makers, ahead, best),
-            "the sweep's, torch's head": (makers, ahead, best | {"head": nothing}),
-            "the sweep's, kernels in turn": (makers, lambda _: kernels.IN_TURN, best),
-            "torch's products, kernels ahead": (makers, ahead, dict.fromkeys(best, nothing)),
+            "the sweep's tiles": (makers, ahead, best, shares),
+            "the sweep's tiles and sharing": (makers, ahead, best, sharing),
+            "the sweep's, torch's head": (makers, ahead, best | {"head": {}}, shares),
+            "the sweep's, kernels in turn": (makers, lambda _: kernels.IN_TURN, best, shares),
+            "torch's products, kernels ahead": (makers, ahead, nothing, shares),
         }
     rows = []
-    for name, (decoder._pieces, kernels.ahead, narrow.TILES) in settings.items():
+    for name, setting in settings.items():
+        decoder._pieces, kernels.ahead, narrow.TILES, kernels.SHARING = setting
         made = EngineGenerator(Held(model))  # type: ignore[arg-type]
-        for slots, count in ((256, 512), (64, 64)):
-            works = prompts(count, 200, [128], model.config.vocab_size)
-            row = engine_row(f"{name}, {slots} slots, {count} prompts", made, works, slots, 3)
+        for slots in (256, 64):
+            works = prompts(slots, 200, [128], model.config.vocab_size)
+            row = engine_row(f"{name}, {slots} slots", made, works, slots, 3)
             rows.append(row)
             shown = {key: round(row[key]) for key in ("tokens_per_second", "decode_tokens_per_second")}
             print(row["name"], shown, round(row.get("share_of_ceiling", 0), 3), row["compile_seconds"], flush=True)
@@ -368,9 +377,9 @@ def main() -> None:
     if "compile" in given.stages:
         compile_all()
     with torch.no_grad():
-        best = sweep(given.out, given.seconds) if "sweep" in given.stages else {}
+        best, sharing = sweep(given.out, given.seconds) if "sweep" in given.stages else ({}, {})
     if "engine" in given.stages:
-        engine(given.out, best)
+        engine(given.out, best, sharing)
 
 
 if __name__ == "__main__":
