@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 from harness import benchmark as benchmarks
 from harness import units
 from harness.cli.output import emit, say
 from harness.config import Experiment, load_experiment
 from harness.errors import ModelError
-from harness.evaluate.plan import GPUS, Backend, Load, gpu_of, load_of_run, plan
+from harness.evaluate.plan import GPUS, SUITE_SECONDS, Backend, Load, gpu_of, load_of_run, plan
+from harness.evaluate.plan_error import between, known_by
 from harness.evaluate.settings import model_settings
 from harness.model.files import read_json
 from harness.model.source import locate_base
@@ -39,36 +41,47 @@ def plan_evaluation(
     models = _models(experiment)
     measured = _measured(experiment, run)
     if measured is not None:
-        load, source = load_of_run(measured.facts, questions, models), f"tokens and SQL time of {measured.id}"
+        load, source = load_of_run(measured.facts, questions, models), f"tokens (and SQL time) of {measured.id}"
     else:
         load, source = _guessed(experiment, benchmark, questions, models), "prompts and golds counted, nothing measured"
-    load = replace(load, longest=float(experiment.generate.max_new_tokens))
+    suite_seconds = SUITE_SECONDS if experiment.score.suite else 0.0
+    load = replace(load, longest=float(experiment.generate.max_new_tokens), suite_seconds=suite_seconds)
     eager = (
         device is GPUS["CPU"] or experiment.generate.backend == "transformers" or experiment.generate.temperature > 0
     )
     backend: Backend = "transformers" if eager else "engine"
     batch = experiment.generate.batch_size or (64 if device is GPUS["CPU"] else _BATCH[backend])
     found = plan(_shape(experiment), load, device, backend, batch=batch, workers=workers)
+    least, most = between(found, device, backend)
     hourly = device.price if price is None else price
-    for name in ("load", "once", "prefill", "decode", "score"):
-        say(f"{name:8} {units.duration(getattr(found, name))}")
-    asked = f"{questions:,} questions, {units.plural(models, 'model')}"
-    say(f"{asked} on one {gpu} ({backend}): {units.duration(found.seconds)}")
-    say(f"about {found.cost(hourly):.2f} at {hourly:.2f} an hour; from {source}. See reports/LOG.md for its error.")
-    phases = {name: round(value, 3) for name, value in asdict(found).items()}
-    emit(
-        {
-            "seconds": round(found.seconds, 3),
-            "cost": round(found.cost(hourly), 4),
-            "price_per_hour": hourly,
-            "phases": phases,
-            "questions": questions,
-            "models": models,
-            "gpu": gpu,
-            "backend": backend,
-            "measured_run": None if measured is None else measured.id,
-        }
-    )
+    facts = {
+        "seconds": round(found.seconds, 3),
+        "seconds_least": round(least, 3),
+        "seconds_most": round(most, 3),
+        "cost": round(found.cost(hourly), 4),
+        "price_per_hour": hourly,
+        "phases": {name: round(value, 3) for name, value in asdict(found).items()},
+        "questions": questions,
+        "models": models,
+        "gpu": gpu,
+        "gpu_measured": bool(device.measured),
+        "backend": backend,
+        "measured_run": None if measured is None else measured.id,
+    }
+    _tell(facts, f"{source}. {known_by(gpu, device)}")
+    emit(facts)
+
+
+def _tell(facts: Mapping[str, Any], source: str) -> None:
+    for name, seconds in facts["phases"].items():
+        say(f"{name:8} {units.duration(seconds)}")
+    asked = f"{facts['questions']:,} questions, {units.plural(facts['models'], 'model')}"
+    least, most, hourly = facts["seconds_least"], facts["seconds_most"], facts["price_per_hour"]
+    span = f"between {units.duration(least)} and {units.duration(most)}"
+    say(f"{asked} on one {facts['gpu']} ({facts['backend']}): {units.duration(facts['seconds'])}, {span}")
+    money = f"{facts['cost']:.2f} ({least / 3600 * hourly:.2f} to {most / 3600 * hourly:.2f})"
+    say(f"about {money} at {hourly:.2f} an hour; from {source}")
+    say("The range: every phase at once as far off as it ever was where it was measured (reports/plan.md).")
 
 
 def _models(experiment: Experiment) -> int:
