@@ -18,7 +18,7 @@ from harness.generate.engine.weights import LayerWeights
 
 Tensor = torch.Tensor
 
-SHARING = dict.fromkeys((1, 2, 4, 8, 16, 32), 8)
+SHARING = dict.fromkeys((1, 2, 4, 8, 16, 32), 8) | {64: 4, 128: 4}
 """Programs that share a row's cache, by rows * kv_heads rounded up to a power of 2: few rows do not fill a GPU."""
 SPLITS = 8
 """Programs that share the cache of a single row."""
