@@ -35,6 +35,23 @@ def _fetched(matrix, n, at, inside, count, H: tl.constexpr):
 
 
 @triton.jit
+def _first_rows(matrix, count, H: tl.constexpr, WIDE: tl.constexpr, ROWS: tl.constexpr):
+    """Numbers [ROWS] of the matrix' rows that a program begins with, places [WIDE] in a row, whether inside, the rows."""
+    n = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    at = tl.arange(0, WIDE)
+    inside = at < H
+    return n, at, inside, _fetched(matrix, n, at, inside, count, H)
+
+
+@triton.jit
+def _wait(EARLY: tl.constexpr):
+    """Let the next kernel start and wait for what the last one wrote; the matrix is no kernel's output."""
+    if EARLY:
+        gdc_launch_dependents()
+        gdc_wait()
+
+
+@triton.jit
 def _times(w, x):
     return tl.sum(w.to(tl.float32) * x[None, :], axis=1)
 
@@ -46,13 +63,8 @@ def ask(
     NORM_ADDED: tl.constexpr, GEMMA: tl.constexpr, BIAS: tl.constexpr, EARLY: tl.constexpr,
 ):  # fmt: skip
     """A product with the normed stream."""
-    n = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    at = tl.arange(0, WIDE)
-    inside = at < H
-    w = _fetched(matrix, n, at, inside, count, H)
-    if EARLY:
-        gdc_launch_dependents()
-        gdc_wait()
+    n, at, inside, w = _first_rows(matrix, count, H, WIDE, ROWS)
+    _wait(EARLY)
     x = _input(stream, added, norm_added, norm, stream_out, eps, at, inside, H, ADD, NORM_ADDED, GEMMA)
     for _ in range(TURNS):
         ahead = n + tl.num_programs(0) * ROWS
@@ -73,14 +85,9 @@ def gate(
     """The MLP's inner activation: the gate's and the other half's product with the normed stream."""
     kind = out.dtype.element_ty
     other = matrix + count.to(tl.int64) * H
-    n = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    at = tl.arange(0, WIDE)
-    inside = at < H
-    w = _fetched(matrix, n, at, inside, count, H)
+    n, at, inside, w = _first_rows(matrix, count, H, WIDE, ROWS)
     w_other = _fetched(other, n, at, inside, count, H)
-    if EARLY:
-        gdc_launch_dependents()
-        gdc_wait()
+    _wait(EARLY)
     x = _input(stream, added, norm_added, norm, stream_out, eps, at, inside, H, True, NORM_ADDED, GEMMA)
     for _ in range(TURNS):
         ahead = n + tl.num_programs(0) * ROWS
@@ -98,13 +105,8 @@ def fall(
     H: tl.constexpr, WIDE: tl.constexpr, ROWS: tl.constexpr, TURNS: tl.constexpr, EARLY: tl.constexpr,
 ):  # fmt: skip
     """A product with a vector as it is."""
-    n = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    at = tl.arange(0, WIDE)
-    inside = at < H
-    w = _fetched(matrix, n, at, inside, count, H)
-    if EARLY:
-        gdc_launch_dependents()
-        gdc_wait()
+    n, at, inside, w = _first_rows(matrix, count, H, WIDE, ROWS)
+    _wait(EARLY)
     x = tl.load(vector + at, mask=inside, other=0.0).to(tl.float32)
     for _ in range(TURNS):
         ahead = n + tl.num_programs(0) * ROWS
@@ -120,13 +122,8 @@ def join_out(
     PADDED: tl.constexpr, SIZE: tl.constexpr, PARTS: tl.constexpr, EARLY: tl.constexpr,
 ):  # fmt: skip
     """Attention's output product, with attention's output joined from its parts (`kernels.attend_parts`)."""
-    n = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    at = tl.arange(0, WIDE)
-    inside = at < H
-    w = _fetched(matrix, n, at, inside, count, H)
-    if EARLY:
-        gdc_launch_dependents()
-        gdc_wait()
+    n, at, inside, w = _first_rows(matrix, count, H, WIDE, ROWS)
+    _wait(EARLY)
     head = at // SIZE
     cell = (head // GROUP) * PARTS * PADDED + head % GROUP
     most = tl.load(peaks_at + cell, mask=inside, other=0.0)
@@ -156,13 +153,8 @@ def head(
 ):  # fmt: skip
     """Each program's largest logit and where it stands, the lowest id among equals."""
     kind = stream.dtype.element_ty
-    at = tl.arange(0, WIDE)
-    inside = at < H
-    n = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    w = _fetched(matrix, n, at, inside, count, H)
-    if EARLY:
-        gdc_launch_dependents()
-        gdc_wait()
+    n, at, inside, w = _first_rows(matrix, count, H, WIDE, ROWS)
+    _wait(EARLY)
     x = _input(stream, added, norm_added, norm, stream_out, eps, at, inside, H, True, NORM_ADDED, GEMMA)
     best = tl.full([ROWS], float("-inf"), tl.float32)
     place = tl.full([ROWS], 0, tl.int32)

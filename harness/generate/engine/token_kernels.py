@@ -48,6 +48,13 @@ def turned_head(at, place, partner, weight_at, cos, sin, sign, eps, mask, NORM: 
 
 
 @triton.jit
+def _kept(x, here, stream, norm, normed, at, inside, eps, H: tl.constexpr, GEMMA: tl.constexpr, kind: tl.constexpr):
+    """Store a token's residual stream, and it normed for the next product, at their places `here`."""
+    tl.store(stream + here, x, mask=inside)
+    tl.store(normed + here, norm_of(x.to(tl.float32), norm, at, inside, eps, H, GEMMA, kind), mask=inside)
+
+
+@triton.jit
 def enter(
     tokens, embedding, norm, stream, normed, factor, eps,
     H: tl.constexpr, WIDE: tl.constexpr, SCALED: tl.constexpr, GEMMA: tl.constexpr,
@@ -60,9 +67,7 @@ def enter(
     x = tl.load(embedding + tl.load(tokens + row) * H + at, mask=inside, other=0.0)
     if SCALED:
         x = (x.to(tl.float32) * factor).to(kind)
-    tl.store(stream + row * H + at, x, mask=inside)
-    y = norm_of(x.to(tl.float32), norm, at, inside, eps, H, GEMMA, kind)
-    tl.store(normed + row * H + at, y, mask=inside)
+    _kept(x, row * H + at, stream, norm, normed, at, inside, eps, H, GEMMA, kind)
 
 
 @triton.jit
@@ -80,9 +85,7 @@ def add(
     if NORM_ADDED:
         more = norm_of(more, norm_added, at, inside, eps, H, GEMMA, kind).to(tl.float32)
     x = (x + more).to(kind)
-    tl.store(stream_out + row * H + at, x, mask=inside)
-    y = norm_of(x.to(tl.float32), norm, at, inside, eps, H, GEMMA, kind)
-    tl.store(normed + row * H + at, y, mask=inside)
+    _kept(x, row * H + at, stream_out, norm, normed, at, inside, eps, H, GEMMA, kind)
 
 
 @triton.jit
