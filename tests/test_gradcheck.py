@@ -89,6 +89,7 @@ def test_honest_ways_pass(base, tmp_path, monkeypatch, dtype, dropout):
     assert 0 < check["share"] < check["bound"] / 2 or dropout
     assert abs(check["scale"] - 1) < check["bound"] / 2
     assert ("dropout_share" in check) == bool(dropout)
+    assert check.get("dropout_share", 0.0) <= 3 * dropout  # one draw's difference, not two batches' sum
     assert result.facts["throughput"]["phases"]["check"] == pytest.approx(check["seconds"])
     assert read_record(tmp_path / "a")["facts"]["gradient_check"] == check
     assert "from those of the guide's way" in (tmp_path / "a" / CARD).read_text()

@@ -114,6 +114,7 @@ class GradientCheck:
                 if not 0 < length < math.inf:
                     return f"the guide's own gradients are {length:g} long"
                 if dropped:
+                    _let_go(self.model)
                     self._travel(plain)
                     self.dropout = {one.group: one.share for one in differences(self.model, self.reference)}
         except torch.OutOfMemoryError:
