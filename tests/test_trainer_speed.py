@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -14,7 +15,7 @@ from harness.errors import ConfigError, DeviceError
 from harness.model.load import load_base
 from harness.model.settings import ModelSettings
 from harness.throughput import cost
-from harness.trainer import assemble, auto, graph, head
+from harness.trainer import assemble, attention, auto, graph, head
 from harness.trainer.attention import packed_attention
 from harness.trainer.settings import Example, TrainSettings
 from harness.trainer.train import train
@@ -161,6 +162,55 @@ def test_documents_of_a_pack_attend_to_themselves_alone(window):
     assert torch.allclose(ours, _attended_alone(query, key, value, lengths, window or 99), atol=1e-5)
     rows, _ = packed_attention(None, query, key, value, scaling=0.25, sliding_window=window)
     assert torch.allclose(rows, _attended_alone(query, key, value, [24], window or 99), atol=1e-5)
+
+
+def _varlen(query, key, value, cu_q, cu_k, max_q, max_k, *, scale=None, window_size=(-1, -1), enable_gqa=False):
+    """What torch documents of its kernels: each document by itself, `window_size` tokens to the left and right."""
+    assert (query.shape[1] == key.shape[1]) is not enable_gqa
+    out = []
+    for start, end in pairwise(cu_q.tolist()):
+        at = torch.arange(end - start)
+        behind = at[:, None] - at[None, :]
+        left, right = (99 if size < 0 else size for size in window_size)
+        out.append(
+            torch.nn.functional.scaled_dot_product_attention(
+                *(part[start:end].transpose(0, 1)[None] for part in (query, key, value)),
+                attn_mask=(behind <= left) & (behind >= -right),
+                scale=scale,
+                enable_gqa=enable_gqa,
+            )[0].transpose(0, 1)
+        )
+    return torch.cat(out)
+
+
+@pytest.mark.parametrize("groups", [True, False], ids=["kernels know groups", "heads are repeated"])
+@pytest.mark.parametrize("window", [None, 64, 5])
+def test_the_kernels_by_length_are_asked_for_what_the_masks_say(monkeypatch, window, groups):
+    for name, value in {"_flash_works": True, "_flash": lambda query: True, "_KNOWS_GROUPS": groups}.items():
+        monkeypatch.setattr(attention, name, value)
+    monkeypatch.setattr(attention.varlen, "varlen_attn", _varlen)
+    torch.manual_seed(0)
+    lengths = [7, 1, 12, 4]
+    query, key, value = (torch.randn(1, heads, sum(lengths), 16) for heads in (4, 2, 2))
+    starts = torch.tensor([0, *lengths, 0]).cumsum(0).to(torch.int32)
+    ours, _ = packed_attention(
+        None, query, key, value, scaling=0.25, sliding_window=window, cu_seq_lens_q=starts, max_length_q=12
+    )
+    assert torch.allclose(ours, _attended_alone(query, key, value, lengths, window or 99), atol=1e-5)
+
+
+def test_kernels_that_know_no_window_are_passed_over_for_masks(monkeypatch):
+    def older(query, key, value, cu_q, cu_k, max_q, max_k, is_causal=False):
+        return query
+
+    monkeypatch.setattr(attention, "_flash", lambda query: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+    device = torch.device("cpu")
+    monkeypatch.setattr(attention.varlen, "varlen_attn", _varlen)
+    monkeypatch.setattr(attention, "_KNOWS_GROUPS", True)
+    assert attention._tried(16, torch.float32, device)
+    monkeypatch.setattr(attention.varlen, "varlen_attn", older)
+    assert not attention._tried(16, torch.float32, device)
 
 
 def test_auto_trains_the_same_and_says_what_it_chose(guide, base, tmp_path):

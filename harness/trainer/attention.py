@@ -8,10 +8,10 @@ trl pads on the right, where a causal row's real tokens never look.
 from __future__ import annotations
 
 import inspect
-import math
 from typing import Any
 
 import torch
+from torch.nn.attention import varlen
 from transformers import AttentionInterface
 
 NAME = "harness_packed"
@@ -104,26 +104,14 @@ def _by_length(
     window: int | None,
     scaling: float | None,
 ) -> torch.Tensor:
-    from torch.nn.attention import varlen
-
     attend: Any = varlen.varlen_attn
     groups = query.shape[1] // key.shape[1]
     q, k, v = (part.transpose(1, 2).squeeze(0) for part in (query, key, value))
-    how: dict[str, Any] = {}
-    if "scale" in _VARLEN:
-        how["scale"] = scaling
-    elif scaling is not None:
-        q = q * (scaling * math.sqrt(q.shape[-1]))
-    if groups > 1 and "enable_gqa" in _VARLEN:
+    how: dict[str, Any] = {"scale": scaling, "window_size": (-1 if window is None else window - 1, 0)}
+    if groups > 1 and _KNOWS_GROUPS:
         how["enable_gqa"] = True
     elif groups > 1:
         k, v = (part.repeat_interleave(groups, dim=1) for part in (k, v))
-    if "window_size" in _VARLEN:
-        how["window_size"] = (-1 if window is None else window - 1, 0)
-    elif window is not None:
-        raise NotImplementedError("this torch's varlen_attn knows no window; set train.attention=model")
-    if "is_causal" in _VARLEN:
-        how["is_causal"] = True
     return attend(q, k, v, starts, starts, longest, longest, **how).unsqueeze(0)
 
 
@@ -151,14 +139,7 @@ def _window(query: torch.Tensor, window: int | None) -> torch.Tensor:
     return (behind >= 0) if window is None else (behind >= 0) & (behind < window)
 
 
-def _varlen_parameters() -> frozenset[str]:
-    try:
-        from torch.nn.attention.varlen import varlen_attn
-    except ImportError:  # older than torch 2.10
-        return frozenset()
-    return frozenset(inspect.signature(varlen_attn).parameters)
-
-
-_VARLEN = _varlen_parameters()
+_KNOWS_GROUPS = "enable_gqa" in inspect.signature(varlen.varlen_attn).parameters
+"""Not so in torch 2.11."""
 _flash_works = False
 """Set by the last model that was told to attend this way."""
