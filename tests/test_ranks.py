@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from types import SimpleNamespace
 
 import forks
 import pytest
-from launched import COUNT, ended, furnish, kill_when, launch, ranks_of, wait_until
+from launched import COUNT, ended, furnish, kill_when, launch, launch_machine, ranks_of, wait_until
 from transformers import TrainerState
 
 from harness.config import load_experiment
@@ -72,6 +73,32 @@ def test_two_ranks_of_which_one_is_killed_give_the_bits_of_one_process(place, mo
     for facts in (mine[1], theirs[1]):
         facts["experiment"]["eval"].pop("runs")
     assert mine[1] == theirs[1]
+
+
+@pytest.mark.slow
+def test_two_machines_answer_by_the_engine_with_the_bits_of_one_process(place, monkeypatch):
+    """Started as `examples/accelerate_4_nodes.yaml` says, on one host; four blocks, two of them each."""
+    greedy = ["generate.backend=engine", "generate.temperature=0", "generate.samples=1", "generate.batch_size=2"]
+    greedy += ["generate.block=3"]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    first, second = (
+        launch_machine(place, rank, port, "eval", "toy.toml", *greedy, "eval.runs=nodes") for rank in (0, 1)
+    )
+    (entry,) = ended(first)["runs"]
+    assert second.wait().returncode == 0
+    record = read_run(place / entry["path"])
+    shares = [part["speed"]["prompt_tokens"] for part in record.facts["timings"]["ranks"]]
+    assert len(shares) == 2
+    assert min(shares) > 0, "both have answered"
+    assert record.facts["generator"]["backend"] == "engine"
+    monkeypatch.chdir(place)
+    experiment = load_experiment("toy.toml", [*greedy, "eval.runs=one-machine"])
+    alone = Evaluation(experiment, Hooks(lambda text: None, no_bar)).one(Subject("base", "base"))
+    mine, theirs = content(Path(record.path))[0], content(Path(alone.run.path))[0]
+    assert mine == theirs
+    assert len({row["completion"] for row in mine}) > 1
 
 
 @pytest.mark.slow
