@@ -10,10 +10,12 @@ from types import SimpleNamespace
 import forks
 import pytest
 import tiny_model
+import torch
 import yaml
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from launched import PLAIN, ended, furnish, kill_when, launch
 from safetensors.torch import load_file
+from transformers import Gemma3Config, Gemma3ForConditionalGeneration
 
 from harness.errors import ConfigError, StoreError
 from harness.trainer import sharded
@@ -116,10 +118,25 @@ def test_the_loss_is_not_rounded_by_accelerates_policy():
 
 
 @pytest.mark.usefixtures("launched")
+def test_each_layer_of_a_model_with_a_vision_tower_is_sharded_by_itself():
+    """Its class names layers that it might have and has not, on which accelerate fails."""
+    vision = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+    text = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "vocab_size": 16}
+    with torch.device("meta"):
+        model = Gemma3ForConditionalGeneration(Gemma3Config(text_config=text, vision_config=vision))
+    plugin = FullyShardedDataParallelPlugin()
+    sharded.wrap_present_layers(plugin, model)
+    plugin.set_auto_wrap_policy(model)
+    wrapped = {layer.__name__ for layer in plugin.auto_wrap_policy.keywords["transformer_layer_cls"]}
+    assert {"Gemma3DecoderLayer", "SiglipEncoderLayer"} <= wrapped
+
+
+@pytest.mark.usefixtures("launched")
 @pytest.mark.parametrize(
     ("variable", "value", "remedy"),
     [
         ("FSDP_VERSION", "1", "fsdp_version: 2"),
+        ("FSDP_AUTO_WRAP_POLICY", "NO_WRAP", "fsdp_auto_wrap_policy: TRANSFORMER_BASED_WRAP"),
         ("FSDP_STATE_DICT_TYPE", "SHARDED_STATE_DICT", "fsdp_state_dict_type: FULL_STATE_DICT"),
         ("FSDP_STATE_DICT_TYPE", None, "fsdp_state_dict_type: FULL_STATE_DICT"),
         ("FSDP_CPU_RAM_EFFICIENT_LOADING", "true", "fsdp_cpu_ram_efficient_loading: false"),

@@ -23,7 +23,14 @@ from harness.trainer.lean import Lean, lean_loss
 from harness.trainer.plain import other_ways
 from harness.trainer.result import write_record
 from harness.trainer.settings import TrainSettings
-from harness.trainer.sharded import gather_head, parameter_bytes, settle, sharding_asked, whole_adapter
+from harness.trainer.sharded import (
+    gather_head,
+    parameter_bytes,
+    settle,
+    sharding_asked,
+    whole_adapter,
+    wrap_present_layers,
+)
 
 Progress = Callable[[int, int, str], None]
 """Called with (optimizer steps done, steps in all, a few words)."""
@@ -50,6 +57,8 @@ class CountingTrainer(SFTTrainer):
         self._flops_a_token: float | None = None
         super().__init__(*args, **kwargs)
         model: Any = self.model
+        if sharding_asked():
+            wrap_present_layers(self.accelerator.state.fsdp_plugin, model)
         self.base: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
         self.graph = GraphedStep(self.run, model.parameters()) if self.settings.cuda_graph else None
 

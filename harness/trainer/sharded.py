@@ -19,14 +19,15 @@ from harness.trainer.settings import TrainSettings
 
 _ASKED = {
     "FSDP_VERSION": ("2", "fsdp_version: 2"),
+    "FSDP_AUTO_WRAP_POLICY": ("transformer_based_wrap", "fsdp_auto_wrap_policy: TRANSFORMER_BASED_WRAP"),
     "FSDP_STATE_DICT_TYPE": ("full_state_dict", "fsdp_state_dict_type: FULL_STATE_DICT"),
     "FSDP_CPU_RAM_EFFICIENT_LOADING": ("false", "fsdp_cpu_ram_efficient_loading: false"),
     "FSDP_OFFLOAD_PARAMS": ("false", "fsdp_offload_params: false"),
     "FSDP_ACTIVATION_CHECKPOINTING": ("false", "fsdp_activation_checkpointing: false"),
 }
-"""What accelerate must have been told. Otherwise: no adapter is saved (sharded states), ranks get no base (efficient
-loading leaves NF4 empty), or recomputed layers draw another dropout than they had (its checkpointing keeps no state of
-the random numbers; train.gradient_checkpointing does)."""
+"""What accelerate must have been told. Otherwise: the whole base is gathered at once (no wrapping), no adapter is saved
+(sharded states), ranks get no base (efficient loading leaves NF4 empty), or recomputed layers draw another dropout than
+they had (its checkpointing keeps no state of the random numbers; train.gradient_checkpointing does)."""
 _OPTIMIZERS = ("adamw_torch", "adamw_torch_fused", "sgd")
 """torch's own; bitsandbytes' kernels take no shards."""
 _WEIGHTS = "pytorch_model_fsdp.bin"
@@ -86,6 +87,16 @@ def settle(trainer: Any) -> None:
         trainer.is_fsdp_enabled = True
     # FSDP's own casts would round the loss to bf16's three digits, before it is logged and before backward
     state.fsdp_plugin.mixed_precision_policy = None
+
+
+def wrap_present_layers(plugin: Any, model: Any) -> None:
+    """Have each decoder layer sharded by itself, by the kinds of layer that the model has.
+
+    accelerate takes the kinds that the model's class might have, and fails where one (a vision tower's, say) is absent.
+    """
+    if plugin.transformer_cls_names_to_wrap is None:
+        present = {type(module).__name__ for module in model.modules()}
+        plugin.transformer_cls_names_to_wrap = sorted(present & set(model._no_split_modules or ()))
 
 
 def gather_head(model: Any) -> None:

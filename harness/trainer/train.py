@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import hashlib
 import importlib.metadata
 import json
 import shutil
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import datasets
-import torch
-
-from harness.errors import DeviceError, HarnessError, StoreError
+from harness.errors import StoreError
 from harness.model.dtypes import quiet
 from harness.model.files import digest, file_digest
 from harness.model.load import Loaded, load_base, pick_device
@@ -31,6 +26,7 @@ from harness.throughput.peaks import Peaks, measured
 from harness.trainer.assemble import build_trainer
 from harness.trainer.auto import resolve
 from harness.trainer.card import write_card, write_checkpoint_card
+from harness.trainer.faults import explained, hushed
 from harness.trainer.hub import push
 from harness.trainer.norms import wild_steps
 from harness.trainer.recipe import prepare_model, trainable_facts
@@ -111,7 +107,7 @@ def _train_held(
         write_record(out, {"status": "running", **identity})
         _drop_torn_checkpoints(out)
     ranks.wait()
-    with _explained(settings, out), quiet(), _hushed():
+    with explained(settings, out), quiet(), hushed():
         phases = Phases()
         with phases("probe"):
             peaks = measured(pick_device(model.device).type)
@@ -289,47 +285,3 @@ def _drop_torn_checkpoints(out: Path) -> None:
     for folder in (out / CHECKPOINTS).glob("checkpoint-*"):
         if folder not in whole:
             shutil.rmtree(folder)
-
-
-@contextmanager
-def _explained(settings: TrainSettings, out: Path) -> Iterator[None]:
-    """Turn what hardware and disk do into one sentence with the setting to change."""
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        remedy = "train.gradient_checkpointing=true" if not settings.gradient_checkpointing else "train.max_length"
-        if settings.batch_size > 1:
-            remedy = f"train.batch_size below {settings.batch_size} (and train.accumulation up)"
-        raise DeviceError(f"The GPU's memory did not suffice for training; set {remedy}, then run again.") from error
-    except HarnessError:
-        raise
-    except Exception as error:
-        if _disk_full(error, out):
-            raise StoreError(
-                f"The disk under {out} is full; free some, or save less often (train.save_every_steps), then run "
-                "again: training resumes from the last whole checkpoint."
-            ) from error
-        raise
-
-
-def _disk_full(error: Exception, out: Path) -> bool:
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return True
-    words = str(error).lower()
-    if "no space left" in words or "disk quota" in words:
-        return True
-    return "writer" in words and shutil.disk_usage(out).free < 2**20  # torch.save hides the errno
-
-
-@contextmanager
-def _hushed() -> Iterator[None]:
-    """Keep the libraries' advice and bars from the screen while training."""
-    bars = datasets.are_progress_bars_disabled()
-    datasets.disable_progress_bars()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        if not bars:
-            datasets.enable_progress_bars()
