@@ -14,6 +14,7 @@ import stat
 import tempfile
 import weakref
 from collections.abc import Iterator
+from io import BufferedRandom
 from pathlib import Path
 from types import TracebackType
 
@@ -67,16 +68,23 @@ def sweep(prefix: str, parent: Path) -> int:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all; what a killed writer left of it is written over. OSError as the system says.
+    """Write a file of these bytes as `whole` does."""
+    with whole(path) as file:
+        file.write(data)
 
-    Processes that write the same file do so one after another.
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[BufferedRandom]:
+    """A file to write and read back, in its place when the block has ended well, else gone. OSError as the system says.
+
+    What a killed writer left of it is written over. Processes that write the same file do so one after another.
     """
     part = path.with_name(f".{path.name}.part")
     with _held(part) as descriptor:
         try:
             os.ftruncate(descriptor, 0)
-            with open(descriptor, "wb", closefd=False) as file:
-                file.write(data)
+            with open(descriptor, "r+b", closefd=False) as file:
+                yield file
             os.replace(part, path)
         except BaseException:
             part.unlink(missing_ok=True)

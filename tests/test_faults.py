@@ -74,7 +74,7 @@ def test_a_scoring_killed_at_a_seeded_moment_ends_with_the_same_rows(place, tmp_
     command += ["--out", str(tmp_path / "out"), "score.workers=1", "score.suite=false", "score.cache_dir="]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not (tmp_path / "out" / "items.parquet.tmp").exists() and process.poll() is None:
+    while not (tmp_path / "out" / ".items.parquet.part").exists() and process.poll() is None:
         time.sleep(0.001)
     time.sleep(random.Random(seed).uniform(0.0, 0.3))
     process.send_signal(signal.SIGKILL)

@@ -217,6 +217,26 @@ def test_a_full_disk_is_one_sentence_and_keeps_what_was_there(tmp_path, monkeypa
     assert read_run(tmp_path / "r").id == "r"
 
 
+def test_a_runs_files_are_on_the_disk_before_their_names_are(tmp_path, monkeypatch):
+    seen = []
+    sync, replace = os.fsync, os.replace
+
+    def synced(descriptor: int) -> None:
+        seen.append(("synced", os.fstat(descriptor).st_ino, os.fstat(descriptor).st_size))
+        sync(descriptor)
+
+    def named(old: Path, new: Path) -> None:
+        seen.append((new.name, old.stat().st_ino, old.stat().st_size))
+        replace(old, new)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", named)
+    write_run(tmp_path, {"id": "r"}, [stored_row()])
+    assert [step for step, *_ in seen] == ["synced", "items.parquet", "synced", "run.json"]
+    for (_, *on_disk), (_, *under_name) in zip(seen[::2], seen[1::2], strict=True):
+        assert on_disk == under_name
+
+
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot be written"), RunFolder(tmp_path / "file" / "r"):

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 from harness.errors import StoreError
 from harness.records import Generation
+from harness.scratch import whole
 from harness.store.rows import SCHEMA
 
 FORMAT = 1
@@ -148,15 +149,12 @@ class RunFolder:
     def write_items(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Write `items.parquet` from rows of `item_row`, streaming; an older `run.json` is removed first."""
         path = self.path / ITEMS_FILE
-        temporary = path.with_suffix(".parquet.tmp")
-        with writing(path):
-            try:
-                _write_parquet(temporary, rows)
-                self._items_digest = file_digest(temporary)
-                (self.path / RUN_FILE).unlink(missing_ok=True)
-                os.replace(temporary, path)
-            finally:
-                temporary.unlink(missing_ok=True)
+        with writing(path), whole(path) as file:
+            _write_parquet(file, rows)
+            _sync(file)
+            file.seek(0)
+            self._items_digest = hashlib.file_digest(file, "sha256").hexdigest()
+            (self.path / RUN_FILE).unlink(missing_ok=True)
 
     def finish(self, facts: Mapping[str, Any]) -> None:
         """Write `run.json` and drop the part: from here on the run is finished."""
@@ -164,16 +162,10 @@ class RunFolder:
         document = {**facts, "format": FORMAT, "digests": digests}
         text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, default=str) + "\n"
         path = self.path / RUN_FILE
-        temporary = path.with_suffix(".json.tmp")
         with writing(path):
-            try:
-                with temporary.open("wb") as file:
-                    file.write(text.encode("utf-8", "replace"))
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(temporary, path)
-            finally:
-                temporary.unlink(missing_ok=True)
+            with whole(path) as file:
+                file.write(text.encode("utf-8", "replace"))
+                _sync(file)
             for part in self.path.glob(_PARTS):
                 part.unlink(missing_ok=True)
 
@@ -191,14 +183,17 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _write_parquet(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+def _write_parquet(file: IO[bytes], rows: Iterable[Mapping[str, Any]]) -> None:
     stream = iter(rows)
-    with path.open("wb") as file:
-        with pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
-            while group := list(islice(stream, _ROWS_A_GROUP)):
-                writer.write_table(pa.Table.from_pylist(group, schema=SCHEMA))
-        file.flush()
-        os.fsync(file.fileno())
+    with pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
+        while group := list(islice(stream, _ROWS_A_GROUP)):
+            writer.write_table(pa.Table.from_pylist(group, schema=SCHEMA))
+
+
+def _sync(file: IO[bytes]) -> None:
+    """Have it on the disk before its name is: answers are dear."""
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _line(record: Mapping[str, Any]) -> bytes:
