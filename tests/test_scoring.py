@@ -285,7 +285,7 @@ def test_a_run_whose_verdicts_are_all_known_starts_no_worker(tmp_path, monkeypat
     items, given = many(30)
     settings = replace(SETTINGS, cache_dir=str(tmp_path))
     fresh = facts(score(items, given, settings))
-    monkeypatch.setattr("harness.sandbox.pool.WorkerProcess", None)
+    monkeypatch.setattr("harness.sandbox.crew.WorkerProcess", None)
     assert facts(score(items, given, settings)) == fresh
 
 

@@ -6,30 +6,23 @@ that counts. Memory is bounded by a window of jobs, not by their number.
 
 from __future__ import annotations
 
-import os
-import selectors
-import time
 from collections import OrderedDict, deque
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any
 
 from harness.errors import SandboxError
+from harness.sandbox.backlog import BATCH, Backlog
+from harness.sandbox.crew import Crew
 from harness.sandbox.jobs import Answer, Job, Slot, bounded_workers
 from harness.sandbox.process import WorkerProcess
 from harness.sandbox.protocol import IDLE, PARTIAL
 from harness.sandbox.worker import READY
-from harness.scratch import Scratch
 
 MEMORY_BYTES = 2 * 2**30
 """Address space of one worker."""
 WINDOW = 1024
 """Jobs taken from the caller ahead of the oldest one without an answer."""
-_BATCH = 8
-_START_SECONDS = 60.0
-_SILENT_SECONDS = 900.0
-_KEPT_KEYS = 4
-_TICK_SECONDS = 0.05
 
 
 class Pool:
@@ -48,15 +41,11 @@ class Pool:
         self.confinement: dict[str, bool] = {}
         self.replaced = 0
         """Workers that were lost or retired so far."""
-        self._task, self._options, self._memory = task, options, memory_bytes
+        self._memory = memory_bytes
         self._window = window
-        self._scratch = Scratch("harness-sandbox-")
-        self._folder = str(self._scratch.path)
-        os.chmod(self._folder, 0o500)
-        self._selector = selectors.DefaultSelector()
-        self._running: list[WorkerProcess] = []
+        self._crew = Crew(task, options, memory_bytes)
         self._slots: OrderedDict[int, Slot] = OrderedDict()
-        self._queues: OrderedDict[Hashable, deque[int]] = OrderedDict()
+        self._backlog = Backlog()
         self._retries: deque[int] = deque()
         self._alone: int | None = None
         self._failed_starts = 0
@@ -71,14 +60,11 @@ class Pool:
 
     def close(self) -> None:
         """Kill every worker and take the working folder away."""
-        while self._running:
-            self._drop(self._running[-1])
-        self._selector.close()
-        self._scratch.close()
+        self._crew.close()
 
     def pids(self) -> list[int]:
         """Process ids of the workers that run now, for measuring."""
-        return [worker.pid for worker in self._running]
+        return [worker.pid for worker in self._crew.running]
 
     def run(self, jobs: Iterable[Job]) -> Iterator[Answer]:
         """An answer for each job, in the order of the jobs; takes at most `window` jobs ahead."""
@@ -92,7 +78,7 @@ class Pool:
                         exhausted = True
                         break
                     self._accept(*taken)
-                    if len(self._running) < self.workers or len(self._slots) % _BATCH == 0:
+                    if len(self._crew.running) < self.workers or len(self._slots) % BATCH == 0:
                         self._dispatch()
                 while self._slots and next(iter(self._slots.values())).answer is not None:
                     answer = self._slots.popitem(last=False)[1].answer
@@ -107,17 +93,16 @@ class Pool:
 
     def _accept(self, number: int, job: Job) -> None:
         self._slots[number] = Slot(job, job.answer)
-        if job.answer is not None:
-            return
-        self._queues.setdefault(job.affinity, deque()).append(number)
+        if job.answer is None:
+            self._backlog.put(number, job.affinity)
 
     def _forget(self) -> None:
         """After an unfinished run: workers that still have jobs are replaced, so that the next run starts clean."""
-        for worker in list(self._running):
+        for worker in list(self._crew.running):
             if worker.inflight:
-                self._drop(worker)
+                self._crew.drop(worker)
         self._slots.clear()
-        self._queues.clear()
+        self._backlog.clear()
         self._retries.clear()
         self._alone = None
 
@@ -125,98 +110,35 @@ class Pool:
 
     def _step(self) -> None:
         self._dispatch()
-        for event, _ in self._selector.select(_TICK_SECONDS):
-            worker: WorkerProcess = event.data
-            if worker not in self._running:
-                continue
-            if event.fileobj is worker.input:
-                self._push(worker)
-                continue
-            replies, alive = worker.receive()
-            for number, kind, body, blob in replies:
-                self._hear(worker, number, kind, body, blob)
-            if not alive and worker in self._running:
+        for worker, replies, alive in self._crew.listen():
+            for reply in replies:
+                self._hear(worker, *reply)
+            if not alive and worker in self._crew.running:
                 self._lose(worker)
-        now = time.monotonic()
-        for worker in list(self._running):
-            if self._overdue(worker, now):
-                self._lose(worker, timeout=worker.ready)
-
-    def _overdue(self, worker: WorkerProcess, now: float) -> bool:
-        if not worker.ready:
-            return now - worker.started > _START_SECONDS
-        if not worker.inflight:
-            return False
-        until = worker.board.until
-        return (0 < until < now) or now - worker.spoke > _SILENT_SECONDS
+        for worker in self._crew.overdue():
+            self._lose(worker, timeout=worker.ready)
 
     def _dispatch(self) -> None:
-        if self._alone is None and self._retries and not any(self._queues.values()) and not self._busy():
+        crew = self._crew
+        if self._alone is None and self._retries and not self._backlog and not crew.busy:
             self._alone = self._retries.popleft()
-            worker = self._running[0] if self._running else self._start()
-            self._send(worker, [self._alone])
+            self._send(crew.running[0] if crew.running else crew.start(), [self._alone])
             return
         if self._alone is not None:
             return
-        while len(self._running) < self.workers and len(self._running) < self._waiting():
-            self._start()
-        for worker in self._running:
-            if len(worker.inflight) <= _BATCH // 2:
-                numbers = self._take(worker)
-                if numbers:
+        while len(crew.running) < min(self.workers, len(self._backlog) + crew.busy):
+            crew.start()
+        for worker in crew.running:
+            if len(worker.inflight) <= BATCH // 2:
+                others = (other for other in crew.running if other is not worker)
+                if numbers := self._backlog.take(worker, others, self.workers):
                     self._send(worker, numbers)
-
-    def _waiting(self) -> int:
-        return sum(map(len, self._queues.values())) + self._busy()
-
-    def _busy(self) -> int:
-        return sum(1 for worker in self._running if worker.inflight)
-
-    def _take(self, worker: WorkerProcess) -> list[int]:
-        """Jobs for a worker: of the databases it has, else of one that no other worker has, else of any."""
-        others = {key for other in self._running if other is not worker for key in other.recent_keys[-1:]}
-        mine = [key for key in reversed(worker.recent_keys) if self._queues.get(key)]
-        free = (key for key in self._queues if key is None or key not in others)
-        key = mine[0] if mine else next(free, next(iter(self._queues), None))
-        queue = self._queues.get(key)
-        if not queue:
-            return []
-        share = max(1, min(_BATCH, -(-len(queue) // (2 * self.workers)))) if key is None else _BATCH
-        numbers = [queue.popleft() for _ in range(min(share, len(queue)))]
-        if not queue:
-            del self._queues[key]
-        if key is not None:
-            others_kept = [known for known in worker.recent_keys if known != key]
-            worker.recent_keys = [*others_kept[-_KEPT_KEYS + 1 :], key]
-        return numbers
-
-    # -- workers
-
-    def _start(self) -> WorkerProcess:
-        worker = WorkerProcess(self._task, self._options, self._memory, self._folder)
-        self._running.append(worker)
-        self._selector.register(worker.output, selectors.EVENT_READ, worker)
-        if worker.wants_to_write:
-            self._selector.register(worker.input, selectors.EVENT_WRITE, worker)
-        return worker
 
     def _send(self, worker: WorkerProcess, numbers: list[int]) -> None:
         alone = self._alone is not None
-        worker.send([(number, self._slots[number].job.payload, alone) for number in numbers])
-        if worker.wants_to_write and worker.input not in self._selector.get_map():
-            self._selector.register(worker.input, selectors.EVENT_WRITE, worker)
+        self._crew.send(worker, [(number, self._slots[number].job.payload, alone) for number in numbers])
 
-    def _push(self, worker: WorkerProcess) -> None:
-        worker.push()
-        if not worker.wants_to_write:
-            self._selector.unregister(worker.input)
-
-    def _drop(self, worker: WorkerProcess) -> None:
-        self._running.remove(worker)
-        for stream in (worker.output, worker.input):
-            if stream in self._selector.get_map():
-                self._selector.unregister(stream)
-        worker.close()
+    # -- what workers say, and what becomes of those that say nothing more
 
     def _hear(self, worker: WorkerProcess, number: int, kind: int, body: dict[str, Any], blob: bytes) -> None:
         if number == READY:
@@ -250,9 +172,8 @@ class Pool:
     def _replace(self, worker: WorkerProcess) -> None:
         """Jobs the worker did not come to go back to the front of their queues."""
         for number in reversed(list(worker.inflight)):
-            key = self._slots[number].job.affinity
-            self._queues.setdefault(key, deque()).appendleft(number)
-        self._drop(worker)
+            self._backlog.put_back(number, self._slots[number].job.affinity)
+        self._crew.drop(worker)
         self.replaced += 1
 
     def _lose(self, worker: WorkerProcess, *, timeout: bool = False) -> None:
@@ -260,9 +181,9 @@ class Pool:
         status = worker.kill()
         replies, _ = worker.receive()
         for number, kind, body, blob in replies:
-            if worker in self._running:
+            if worker in self._crew.running:
                 self._hear(worker, number, kind, body, blob)
-        if worker not in self._running:
+        if worker not in self._crew.running:
             return
         if not worker.ready:
             self._failed_starts += 1
