@@ -186,8 +186,13 @@ def test_no_question_in_tags_is_answered_in_the_corpus(scripts):
 def test_no_phrase_template_is_in_both_books(scripts):
     own, other = scripts["generate"].BOOK, scripts["corpus"].BOOK
     assert set(own) == set(other)
-    shared = [t for key in own if isinstance(own[key][0] if isinstance(own[key], tuple) else None, str)
-              for t in own[key] if t in other[key]]
+    shared = [
+        t
+        for key in own
+        if isinstance(own[key][0] if isinstance(own[key], tuple) else None, str)
+        for t in own[key]
+        if t in other[key]
+    ]
     assert shared == []
 
 

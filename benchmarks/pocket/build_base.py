@@ -29,18 +29,46 @@ ROW = 512
 STATEMENT = 1 << 15
 """Set on a token id: it belongs to a statement (full weight in the loss)."""
 REST_WEIGHT = 0.2
-NF4 = (-1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334,
-       -0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224,
-       0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0)
+NF4 = (
+    -1.0,
+    -0.6961928009986877,
+    -0.5250730514526367,
+    -0.39491748809814453,
+    -0.28444138169288635,
+    -0.18477343022823334,
+    -0.09105003625154495,
+    0.0,
+    0.07958029955625534,
+    0.16093020141124725,
+    0.24611230194568634,
+    0.33791524171829224,
+    0.44070982933044434,
+    0.5626170039176941,
+    0.7229568362236023,
+    1.0,
+)
 
 
 def config(vocab: int) -> Gemma3TextConfig:
     """Gemma 3's own architecture, small: 8 layers of 256, three with a window to one without."""
     return Gemma3TextConfig(
-        vocab_size=vocab, hidden_size=256, intermediate_size=512, num_hidden_layers=8, num_attention_heads=4,
-        num_key_value_heads=2, head_dim=64, query_pre_attn_scalar=64, sliding_window=512, max_position_embeddings=2048,
+        vocab_size=vocab,
+        hidden_size=256,
+        intermediate_size=512,
+        num_hidden_layers=8,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=64,
+        query_pre_attn_scalar=64,
+        sliding_window=512,
+        max_position_embeddings=2048,
         layer_types=["sliding_attention"] * 3 + ["full_attention"] + ["sliding_attention"] * 3 + ["full_attention"],
-        pad_token_id=0, eos_token_id=1, bos_token_id=2, tie_word_embeddings=True, attention_dropout=0.0)
+        pad_token_id=0,
+        eos_token_id=1,
+        bos_token_id=2,
+        tie_word_embeddings=True,
+        attention_dropout=0.0,
+    )
 
 
 def round_nf4(weight: torch.Tensor) -> torch.Tensor:
@@ -110,7 +138,9 @@ class Pool:
         return (rows & (STATEMENT - 1)).long(), rows >= STATEMENT
 
 
-def loss_of(model: Gemma3ForCausalLM, ids: torch.Tensor, marks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def loss_of(
+    model: Gemma3ForCausalLM, ids: torch.Tensor, marks: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """(weighted loss, loss on statements, per-token correctness)."""
     causal = {"full_attention": None, "sliding_attention": None}
     hidden = model.model(input_ids=ids[:, :-1], attention_mask=causal, use_cache=False).last_hidden_state
@@ -143,8 +173,14 @@ def build_tokenizer(folder: Path, documents: int) -> Tokenizer:
     texts = ("".join(t for t, _ in corpus.document(r)) for _ in range(documents))
     made = vocabulary.train(texts, 3072)
     names = dict(zip(("pad_token", "eos_token", "bos_token", "unk_token"), vocabulary.SPECIAL, strict=False))
-    PreTrainedTokenizerFast(tokenizer_object=made, model_max_length=2048, additional_special_tokens=list(vocabulary.SPECIAL[4:]),
-                            padding_side="left", clean_up_tokenization_spaces=False, **names).save_pretrained(folder)
+    PreTrainedTokenizerFast(
+        tokenizer_object=made,
+        model_max_length=2048,
+        additional_special_tokens=list(vocabulary.SPECIAL[4:]),
+        padding_side="left",
+        clean_up_tokenization_spaces=False,
+        **names,
+    ).save_pretrained(folder)
     return made
 
 
@@ -158,8 +194,12 @@ def train(model: Gemma3ForCausalLM, pool: Pool, args: argparse.Namespace, device
     """Trains for `args.seconds` (compile time apart) and returns the figures."""
     matrices = [p for p in model.parameters() if p.dim() == 2]
     vectors = [p for p in model.parameters() if p.dim() != 2]
-    optimizer = torch.optim.AdamW([{"params": matrices, "weight_decay": 0.05}, {"params": vectors, "weight_decay": 0.0}],
-                                  lr=args.lr, betas=(0.9, 0.97), fused=device == "cuda")
+    optimizer = torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": 0.05}, {"params": vectors, "weight_decay": 0.0}],
+        lr=args.lr,
+        betas=(0.9, 0.97),
+        fused=device == "cuda",
+    )
     step_loss = torch.compile(loss_of) if device == "cuda" else loss_of
 
     def step(rate: float) -> torch.Tensor:
@@ -191,11 +231,20 @@ def train(model: Gemma3ForCausalLM, pool: Pool, args: argparse.Namespace, device
                 torch.cuda.synchronize()
         if elapsed - told > args.every or steps == 1:
             told, smooth = elapsed, bare.item()
-            print(f"{elapsed:6.1f} s  step {steps:5d}  statement loss {smooth:.4f}  "
-                  f"{steps * args.rows * ROW / max(elapsed, 1e-9):,.0f} tok/s  rows {pool.filled:,} reused {pool.reused:,}", flush=True)
+            print(
+                f"{elapsed:6.1f} s  step {steps:5d}  statement loss {smooth:.4f}  "
+                f"{steps * args.rows * ROW / max(elapsed, 1e-9):,.0f} tok/s  rows {pool.filled:,} reused {pool.reused:,}",
+                flush=True,
+            )
     seconds = time.time() - begun
-    return {"steps": steps, "seconds": seconds, "tokens": steps * args.rows * ROW, "fresh_rows": pool.used,
-            "reused_rows": pool.reused, "tokens_per_second": steps * args.rows * ROW / seconds}
+    return {
+        "steps": steps,
+        "seconds": seconds,
+        "tokens": steps * args.rows * ROW,
+        "fresh_rows": pool.used,
+        "reused_rows": pool.reused,
+        "tokens_per_second": steps * args.rows * ROW / seconds,
+    }
 
 
 @torch.no_grad()
@@ -236,8 +285,12 @@ def main() -> None:
     print(f"tokenizer of {tokenizer.get_vocab_size()} entries in {time.time() - begun:.1f} s", flush=True)
     context = mp.get_context("fork")  # before CUDA is touched; the workers need no torch
     queue = context.Queue(maxsize=400)
-    workers = [context.Process(target=produce, args=(args.seed * 1000 + i, str(args.out / "tokenizer.json"), queue), daemon=True)
-               for i in range(args.workers)]
+    workers = [
+        context.Process(
+            target=produce, args=(args.seed * 1000 + i, str(args.out / "tokenizer.json"), queue), daemon=True
+        )
+        for i in range(args.workers)
+    ]
     for worker in workers:
         worker.start()
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -39,7 +39,9 @@ def _text(r: Random, column: Column, prefix: str) -> Condition:
     roll, value = r.random(), r.choice(column.values)
     if roll < 0.66 or len(values) < 3:
         others = [f"{name} = {literal(v)}" for v in values if v != value][:2]
-        return Condition("eq", f"{name} = {literal(value)}", column.say, [value], [*others, f"{name} != {literal(value)}"])
+        return Condition(
+            "eq", f"{name} = {literal(value)}", column.say, [value], [*others, f"{name} != {literal(value)}"]
+        )
     if roll < 0.76:
         return Condition("ne", f"{name} != {literal(value)}", column.say, [value], [f"{name} = {literal(value)}"])
     if roll < 0.88:

@@ -109,11 +109,17 @@ def column(r: Random) -> Column:
     else:
         name = compound(r, r.choice(MEASURES))
         if r.random() < 0.12:
-            made = Column(r.choice(("year", "founded", "built_in", "since_year", compound(r, "year"))), "int", spec=("int", 1900, 2025))
+            made = Column(
+                r.choice(("year", "founded", "built_in", "since_year", compound(r, "year"))),
+                "int",
+                spec=("int", 1900, 2025),
+            )
         else:
             low = r.choice((0, 1, 1, 5, 10, 40, 100))
             high = low + r.choice((8, 15, 40, 90, 400, 900, 3000))
-            made = Column(name, *(("int", "", ("int", low, high)) if r.random() < 0.7 else ("real", "", ("real", low, high))))
+            made = Column(
+                name, *(("int", "", ("int", low, high)) if r.random() < 0.7 else ("real", "", ("real", low, high)))
+            )
     return made
 
 
@@ -156,8 +162,10 @@ def schema(r: Random) -> Schema:
 
 
 TYPES = {
-    "int": ("INT", "INTEGER", "int", "BIGINT"), "real": ("REAL", "FLOAT", "DOUBLE", "real"),
-    "text": ("TEXT", "VARCHAR(50)", "text", "VARCHAR"), "date": ("DATE", "date", "DATE", "DATE"),
+    "int": ("INT", "INTEGER", "int", "BIGINT"),
+    "real": ("REAL", "FLOAT", "DOUBLE", "real"),
+    "text": ("TEXT", "VARCHAR(50)", "text", "VARCHAR"),
+    "date": ("DATE", "date", "DATE", "DATE"),
 }
 TYPES["id"] = TYPES["key"] = TYPES["int"]
 

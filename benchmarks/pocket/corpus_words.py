@@ -57,7 +57,9 @@ TRAITS = (
     "material shape origin author owner address language phase priority department sector theme style email unit "
     "position rank_name nickname section series format method mode reason source target topic"
 ).split()
-DATES = "date day created_on start_date end_date updated_at due_date opened closed_on issued_on arrival birthday".split()
+DATES = (
+    "date day created_on start_date end_date updated_at due_date opened closed_on issued_on arrival birthday".split()
+)
 FUNCTION_WORDS = (
     "the a an of for to in on by with and or not is are was be has have had do does that which who whose where what when how "
     "many much than then all any each every from at as it its their them those these this there into per more less most "

@@ -75,8 +75,11 @@ def populate(r: Random, tables: list[Table]) -> Schema:
     for table in (t for t in tables if t.name not in dropped):
         optional = [c for c in table.plain if c is not table.label]
         keep = r.sample(optional, min(len(optional), r.choice((2, 2, 3))))
-        columns = [Column(c.name, c.kind, c.target, c.spec) for c in table.columns
-                   if c.kind in ("id", "key") or c is table.label or c in keep]
+        columns = [
+            Column(c.name, c.kind, c.target, c.spec)
+            for c in table.columns
+            if c.kind in ("id", "key") or c is table.label or c in keep
+        ]
         parent_count = len(out[0].rows) if out else 0
         fill(r, out, Table(table.name, columns), r.randint(3, 4) if not parent_count else r.randint(4, 6))
     return Schema(out)
@@ -124,10 +127,13 @@ def is_sound(connection: sqlite3.Connection, shape: Shape, schema: Schema) -> bo
         return False
     if gold in ((), ((0,),)) or (len(gold) == 1 and all(v is None for v in gold[0])):
         return False
-    if not shape.sql.startswith(("SELECT", "WITH")) and gold == answer(connection, "DELETE FROM " + names[0] + " WHERE 0", names):
+    if not shape.sql.startswith(("SELECT", "WITH")) and gold == answer(
+        connection, "DELETE FROM " + names[0] + " WHERE 0", names
+    ):
         return False
     return all(answer(connection, n, names) != gold for n in shape.near) and all(
-        answer(connection, n, names) == gold for n in shape.same)
+        answer(connection, n, names) == gold for n in shape.same
+    )
 
 
 def questions(r: Random, schema: Schema, count: int, seen: Counter) -> list[tuple[str, str, Shape]]:
@@ -164,8 +170,24 @@ def build(seed: int, split: str, rows: int, per_database: int) -> list[dict[str,
             schema = populate(r, tables)
             for name, prompt, shape in questions(r, schema, per_database, seen):
                 complexity, task, _, _ = SHAPES[name]
-                out.append(dict(zip(COLUMNS, (first + len(out), domain, description, complexity, task, prompt,
-                                              schema.script(), shape.sql + ";"), strict=True)))
+                out.append(
+                    dict(
+                        zip(
+                            COLUMNS,
+                            (
+                                first + len(out),
+                                domain,
+                                description,
+                                complexity,
+                                task,
+                                prompt,
+                                schema.script(),
+                                shape.sql + ";",
+                            ),
+                            strict=True,
+                        )
+                    )
+                )
     return out[:rows]
 
 
@@ -181,7 +203,9 @@ def main() -> None:
     recipe = tomllib.loads((HERE / "benchmark.toml").read_text(encoding="utf-8"))["generator"]
     for split in ("train", "test"):
         rows = build(recipe["seed"], split, recipe[f"{split}_rows"], recipe["questions_per_database"])
-        pq.write_table(pa.Table.from_pylist(rows), folder / f"{split}.parquet", compression="zstd", compression_level=19)
+        pq.write_table(
+            pa.Table.from_pylist(rows), folder / f"{split}.parquet", compression="zstd", compression_level=19
+        )
         print(f"{split}: {len(rows)} rows")
 
 

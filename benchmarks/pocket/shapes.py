@@ -76,8 +76,11 @@ def select_where(r: Random, s: Schema) -> Shape | None:
     columns, names = some(r, t)
     c = condition(r, t)
     head = f"SELECT {names} FROM {t.name}"
-    return Shape(f"{head} WHERE {c.sql}", {"cols": listed(columns), "t": t, "cond": c},
-                 [head, *(f"{head} WHERE {n}" for n in c.near)])
+    return Shape(
+        f"{head} WHERE {c.sql}",
+        {"cols": listed(columns), "t": t, "cond": c},
+        [head, *(f"{head} WHERE {n}" for n in c.near)],
+    )
 
 
 @shape("basic SQL", 2, "data retrieval")
@@ -98,9 +101,11 @@ def select_two(r: Random, s: Schema) -> Shape | None:
     columns, names = some(r, t)
     word, wrong = r.choice((("AND", "OR"), ("AND", "OR"), ("OR", "AND")))
     head = f"SELECT {names} FROM {t.name} WHERE"
-    return Shape(f"{head} {a.sql} {word} {b.sql}",
-                 {"cols": listed(columns), "t": t, "cond": a, "cond2": b, "conj": word.lower()},
-                 [f"{head} {a.sql} {wrong} {b.sql}", f"{head} {a.sql}", f"{head} {b.sql}"])
+    return Shape(
+        f"{head} {a.sql} {word} {b.sql}",
+        {"cols": listed(columns), "t": t, "cond": a, "cond2": b, "conj": word.lower()},
+        [f"{head} {a.sql} {wrong} {b.sql}", f"{head} {a.sql}", f"{head} {b.sql}"],
+    )
 
 
 @shape("basic SQL", 2, "data retrieval")
@@ -127,9 +132,11 @@ def ordered(r: Random, s: Schema) -> Shape | None:
     columns, names = some(r, t)
     down = r.random() < 0.5
     head = f"SELECT {names} FROM {t.name}"
-    return Shape(f"{head} ORDER BY {key.name}{' DESC' if down else ''}",
-                 {"cols": listed(columns), "t": t, "key": key.say, "down": down, "date": key.kind == "date"},
-                 [f"{head} ORDER BY {key.name}{'' if down else ' DESC'}"])
+    return Shape(
+        f"{head} ORDER BY {key.name}{' DESC' if down else ''}",
+        {"cols": listed(columns), "t": t, "key": key.say, "down": down, "date": key.kind == "date"},
+        [f"{head} ORDER BY {key.name}{'' if down else ' DESC'}"],
+    )
 
 
 @shape("basic SQL", 4, "data retrieval")
@@ -140,10 +147,16 @@ def top(r: Random, s: Schema) -> Shape | None:
         return None
     columns, names = some(r, t)
     down, n = r.random() < 0.6, r.choice((1, 2, 3))
-    head, way, back = f"SELECT {names} FROM {t.name} ORDER BY {key.name}", " DESC" if down else "", "" if down else " DESC"
-    return Shape(f"{head}{way} LIMIT {n}",
-                 {"cols": listed(columns), "t": t, "key": key.say, "down": down, "n": n, "date": key.kind == "date"},
-                 [f"{head}{back} LIMIT {n}", f"{head}{way}", f"{head}{way} LIMIT {n + 1}"])
+    head, way, back = (
+        f"SELECT {names} FROM {t.name} ORDER BY {key.name}",
+        " DESC" if down else "",
+        "" if down else " DESC",
+    )
+    return Shape(
+        f"{head}{way} LIMIT {n}",
+        {"cols": listed(columns), "t": t, "key": key.say, "down": down, "n": n, "date": key.kind == "date"},
+        [f"{head}{back} LIMIT {n}", f"{head}{way}", f"{head}{way} LIMIT {n + 1}"],
+    )
 
 
 @shape("aggregation", 4)
@@ -161,8 +174,11 @@ def aggregate(r: Random, s: Schema) -> Shape | None:
     if picked is None:
         return None
     f, c = picked
-    return Shape(f"SELECT {f}({c.name}) FROM {t.name}", {"f": f, "col": c.say, "t": t},
-                 [f"SELECT {o}({c.name}) FROM {t.name}" for o in others(f)])
+    return Shape(
+        f"SELECT {f}({c.name}) FROM {t.name}",
+        {"f": f, "col": c.say, "t": t},
+        [f"SELECT {o}({c.name}) FROM {t.name}" for o in others(f)],
+    )
 
 
 @shape("aggregation", 4)
@@ -176,8 +192,11 @@ def aggregate_where(r: Random, s: Schema) -> Shape | None:
     if w is None:
         return None
     head = f"SELECT {f}({c.name}) FROM {t.name}"
-    return Shape(f"{head} WHERE {w.sql}", {"f": f, "col": c.say, "t": t, "cond": w},
-                 [head, f"SELECT COUNT(*) FROM {t.name} WHERE {w.sql}", *(f"{head} WHERE {n}" for n in w.near)])
+    return Shape(
+        f"{head} WHERE {w.sql}",
+        {"f": f, "col": c.say, "t": t, "cond": w},
+        [head, f"SELECT COUNT(*) FROM {t.name} WHERE {w.sql}", *(f"{head} WHERE {n}" for n in w.near)],
+    )
 
 
 @shape("aggregation", 4)
@@ -186,8 +205,11 @@ def group_count(r: Random, s: Schema) -> Shape | None:
     if not t.groups:
         return None
     g = r.choice(t.groups)
-    return Shape(f"SELECT {g.name}, COUNT(*) FROM {t.name} GROUP BY {g.name}", {"g": g.say, "t": t},
-                 [f"SELECT {g.name} FROM {t.name} GROUP BY {g.name}", f"SELECT COUNT(*) FROM {t.name}"])
+    return Shape(
+        f"SELECT {g.name}, COUNT(*) FROM {t.name} GROUP BY {g.name}",
+        {"g": g.say, "t": t},
+        [f"SELECT {g.name} FROM {t.name} GROUP BY {g.name}", f"SELECT COUNT(*) FROM {t.name}"],
+    )
 
 
 @shape("aggregation", 4)
@@ -198,8 +220,11 @@ def group_aggregate(r: Random, s: Schema) -> Shape | None:
         return None
     (f, c), g = picked, r.choice(t.groups)
     tail = f"FROM {t.name} GROUP BY {g.name}"
-    return Shape(f"SELECT {g.name}, {f}({c.name}) {tail}", {"f": f, "col": c.say, "g": g.say, "t": t},
-                 [f"SELECT {g.name}, {o}({c.name}) {tail}" for o in others(f)])
+    return Shape(
+        f"SELECT {g.name}, {f}({c.name}) {tail}",
+        {"f": f, "col": c.say, "g": g.say, "t": t},
+        [f"SELECT {g.name}, {o}({c.name}) {tail}" for o in others(f)],
+    )
 
 
 @shape("aggregation", 2)
@@ -220,9 +245,11 @@ def having_aggregate(r: Random, s: Schema) -> Shape | None:
     g, c, f = r.choice(t.groups), r.choice(t.sums), r.choice(("AVG", "SUM"))
     value = r.choice(c.values)
     head = f"SELECT {g.name} FROM {t.name} GROUP BY {g.name}"
-    return Shape(f"{head} HAVING {f}({c.name}) > {literal(value)}",
-                 {"g": g.say, "t": t, "f": f, "col": c.say, "v": shown(value)},
-                 [head, f"{head} HAVING {f}({c.name}) < {literal(value)}"])
+    return Shape(
+        f"{head} HAVING {f}({c.name}) > {literal(value)}",
+        {"g": g.say, "t": t, "f": f, "col": c.say, "v": shown(value)},
+        [head, f"{head} HAVING {f}({c.name}) < {literal(value)}"],
+    )
 
 
 @shape("aggregation", 2)
@@ -231,8 +258,11 @@ def count_distinct(r: Random, s: Schema) -> Shape | None:
     if not t.groups:
         return None
     c = r.choice(t.groups)
-    return Shape(f"SELECT COUNT(DISTINCT {c.name}) FROM {t.name}", {"col": c.say, "t": t},
-                 [f"SELECT COUNT({c.name}) FROM {t.name}", f"SELECT DISTINCT {c.name} FROM {t.name}"])
+    return Shape(
+        f"SELECT COUNT(DISTINCT {c.name}) FROM {t.name}",
+        {"col": c.say, "t": t},
+        [f"SELECT COUNT({c.name}) FROM {t.name}", f"SELECT DISTINCT {c.name} FROM {t.name}"],
+    )
 
 
 @shape("aggregation", 2)
@@ -241,8 +271,11 @@ def extremes(r: Random, s: Schema) -> Shape | None:
     if not t.numbers:
         return None
     c = r.choice(t.numbers)
-    return Shape(f"SELECT MIN({c.name}), MAX({c.name}) FROM {t.name}", {"col": c.say, "t": t},
-                 [f"SELECT MIN({c.name}), AVG({c.name}) FROM {t.name}", f"SELECT MAX({c.name}) FROM {t.name}"])
+    return Shape(
+        f"SELECT MIN({c.name}), MAX({c.name}) FROM {t.name}",
+        {"col": c.say, "t": t},
+        [f"SELECT MIN({c.name}), AVG({c.name}) FROM {t.name}", f"SELECT MAX({c.name}) FROM {t.name}"],
+    )
 
 
 @shape("aggregation", 2)
@@ -252,5 +285,9 @@ def top_group(r: Random, s: Schema) -> Shape | None:
         return None
     g = r.choice(t.groups)
     head = f"SELECT {g.name} FROM {t.name} GROUP BY {g.name} ORDER BY COUNT(*)"
-    return Shape(f"{head} DESC LIMIT 1", {"g": g.say, "t": t}, [f"{head} LIMIT 1", f"{head} DESC"],
-                 [f"{head} DESC, {g.name} LIMIT 1", f"{head} DESC, {g.name} DESC LIMIT 1"])
+    return Shape(
+        f"{head} DESC LIMIT 1",
+        {"g": g.say, "t": t},
+        [f"{head} LIMIT 1", f"{head} DESC"],
+        [f"{head} DESC, {g.name} LIMIT 1", f"{head} DESC, {g.name} DESC LIMIT 1"],
+    )

@@ -17,9 +17,11 @@ def rank_all(r: Random, s: Schema) -> Shape | None:
         return None
     down = r.random() < 0.65
     head = f"SELECT {t.label.name}, RANK() OVER (ORDER BY {key.name}"
-    return Shape(f"{head}{' DESC' if down else ''}) FROM {t.name}",
-                 {"label": t.label.say, "t": t, "key": key.say, "down": down, "date": key.kind == "date"},
-                 [f"{head}{'' if down else ' DESC'}) FROM {t.name}"])
+    return Shape(
+        f"{head}{' DESC' if down else ''}) FROM {t.name}",
+        {"label": t.label.say, "t": t, "key": key.say, "down": down, "date": key.kind == "date"},
+        [f"{head}{'' if down else ' DESC'}) FROM {t.name}"],
+    )
 
 
 @shape("window functions", 3)
@@ -33,9 +35,11 @@ def number_within(r: Random, s: Schema) -> Shape | None:
     part = f"PARTITION BY {g.name} "
     head, tail = f"SELECT {t.label.name}, ROW_NUMBER() OVER (", f") FROM {t.name}"
     way, back = (" DESC", "") if down else ("", " DESC")
-    return Shape(f"{head}{part}ORDER BY {key.name}{way}{tail}",
-                 {"label": t.label.say, "g": g.say, "t": t, "key": key.say, "down": down, "date": key.kind == "date"},
-                 [f"{head}{part}ORDER BY {key.name}{back}{tail}", f"{head}ORDER BY {key.name}{way}{tail}"])
+    return Shape(
+        f"{head}{part}ORDER BY {key.name}{way}{tail}",
+        {"label": t.label.say, "g": g.say, "t": t, "key": key.say, "down": down, "date": key.kind == "date"},
+        [f"{head}{part}ORDER BY {key.name}{back}{tail}", f"{head}ORDER BY {key.name}{way}{tail}"],
+    )
 
 
 @shape("window functions", 3)
@@ -47,8 +51,11 @@ def running_total(r: Random, s: Schema) -> Shape | None:
         return None
     c = r.choice(columns)
     head = f"SELECT {t.label.name}, SUM({c.name}) OVER ("
-    return Shape(f"{head}ORDER BY {key.name}) FROM {t.name}", {"label": t.label.say, "t": t, "col": c.say, "key": key.say},
-                 [f"{head}) FROM {t.name}", f"{head}ORDER BY {key.name} DESC) FROM {t.name}"])
+    return Shape(
+        f"{head}ORDER BY {key.name}) FROM {t.name}",
+        {"label": t.label.say, "t": t, "col": c.say, "key": key.say},
+        [f"{head}) FROM {t.name}", f"{head}ORDER BY {key.name} DESC) FROM {t.name}"],
+    )
 
 
 @shape("window functions", 3)
@@ -59,9 +66,11 @@ def group_average(r: Random, s: Schema) -> Shape | None:
         return None
     g, c = r.choice(groups), r.choice(t.sums)
     head, tail = f"SELECT {t.label.name}, ", f" FROM {t.name}"
-    return Shape(f"{head}AVG({c.name}) OVER (PARTITION BY {g.name}){tail}",
-                 {"label": t.label.say, "g": g.say, "t": t, "col": c.say},
-                 [f"{head}AVG({c.name}) OVER (){tail}", f"{head}SUM({c.name}) OVER (PARTITION BY {g.name}){tail}"])
+    return Shape(
+        f"{head}AVG({c.name}) OVER (PARTITION BY {g.name}){tail}",
+        {"label": t.label.say, "g": g.say, "t": t, "col": c.say},
+        [f"{head}AVG({c.name}) OVER (){tail}", f"{head}SUM({c.name}) OVER (PARTITION BY {g.name}){tail}"],
+    )
 
 
 @shape("set operations", 3)
@@ -72,8 +81,11 @@ def rows_union(r: Random, s: Schema) -> Shape | None:
         return None
     col = r.choice(t.plain)
     head = f"SELECT {col.name} FROM {t.name} WHERE"
-    return Shape(f"{head} {a.sql} UNION {head} {b.sql}", {"col": col.say, "t": t, "cond": a, "cond2": b},
-                 [f"{head} {a.sql}", f"{head} {b.sql}", f"{head} {a.sql} UNION ALL {head} {b.sql}"])
+    return Shape(
+        f"{head} {a.sql} UNION {head} {b.sql}",
+        {"col": col.say, "t": t, "cond": a, "cond2": b},
+        [f"{head} {a.sql}", f"{head} {b.sql}", f"{head} {a.sql} UNION ALL {head} {b.sql}"],
+    )
 
 
 def fresh(r: Random, table: Table) -> list:
@@ -96,8 +108,11 @@ def insert(r: Random, s: Schema) -> Shape | None:
     wrong = [row[0] + 1, *row[1:]]
     pairs = [(c.say, shown(v)) for c, v in zip(t.columns, row, strict=True)]
     head = f"INSERT INTO {t.name} VALUES"
-    return Shape(f"{head} ({', '.join(map(literal, row))})", {"t": t, "pairs": pairs},
-                 [f"{head} ({', '.join(map(literal, wrong))})", f"DELETE FROM {t.name}"])
+    return Shape(
+        f"{head} ({', '.join(map(literal, row))})",
+        {"t": t, "pairs": pairs},
+        [f"{head} ({', '.join(map(literal, wrong))})", f"DELETE FROM {t.name}"],
+    )
 
 
 @shape("basic SQL", 3, WRITE)
@@ -109,8 +124,11 @@ def update_set(r: Random, s: Schema) -> Shape | None:
         return None
     value = sample(r, c.spec, 1)[0]
     head = f"UPDATE {t.name} SET {c.name} = {literal(value)}"
-    return Shape(f"{head} WHERE {w.sql}", {"t": t, "col": c.say, "v": shown(value), "cond": w},
-                 [head, *(f"{head} WHERE {n}" for n in w.near)])
+    return Shape(
+        f"{head} WHERE {w.sql}",
+        {"t": t, "col": c.say, "v": shown(value), "cond": w},
+        [head, *(f"{head} WHERE {n}" for n in w.near)],
+    )
 
 
 @shape("basic SQL", 2, WRITE)
@@ -124,8 +142,11 @@ def update_shift(r: Random, s: Schema) -> Shape | None:
         return None
     op, wrong = ("+", "-") if up else ("-", "+")
     head, tail = f"UPDATE {t.name} SET {c.name} = {c.name}", f"WHERE {w.sql}"
-    return Shape(f"{head} {op} {n} {tail}", {"t": t, "col": c.say, "n": n, "up": up, "cond": w},
-                 [f"{head} {wrong} {n} {tail}", f"{head} {op} {n}", f"UPDATE {t.name} SET {c.name} = {n} {tail}"])
+    return Shape(
+        f"{head} {op} {n} {tail}",
+        {"t": t, "col": c.say, "n": n, "up": up, "cond": w},
+        [f"{head} {wrong} {n} {tail}", f"{head} {op} {n}", f"UPDATE {t.name} SET {c.name} = {n} {tail}"],
+    )
 
 
 @shape("basic SQL", 3, WRITE)
@@ -143,5 +164,8 @@ def create_view(r: Random, s: Schema) -> Shape | None:
     w = condition(r, t)
     view = f"{r.choice(('chosen', 'picked', 'some', 'special', 'listed'))}_{t.name}"
     head = f"CREATE VIEW {view} AS SELECT {names} FROM {t.name}"
-    return Shape(f"{head} WHERE {w.sql}", {"cols": listed(columns), "t": t, "cond": w, "view": view},
-                 [head, *(f"{head} WHERE {n}" for n in w.near)])
+    return Shape(
+        f"{head} WHERE {w.sql}",
+        {"cols": listed(columns), "t": t, "cond": w, "view": view},
+        [head, *(f"{head} WHERE {n}" for n in w.near)],
+    )

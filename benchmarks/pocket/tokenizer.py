@@ -33,27 +33,45 @@ COMMON = (
 def pattern() -> str:
     """How text is cut before pairs are merged."""
     keyword = "(?:" + "|".join(sorted(KEYWORDS, key=len, reverse=True)) + ")"
-    words = "(?:" + "|".join(sorted({w for f in FUNCTION_WORDS for w in (f, f.capitalize())}, key=len, reverse=True)) + ")"
+    words = (
+        "(?:" + "|".join(sorted({w for f in FUNCTION_WORDS for w in (f, f.capitalize())}, key=len, reverse=True)) + ")"
+    )
     edge_before, edge_after = "(?<![A-Za-z0-9_])", "(?![A-Za-z0-9_])"
-    return "|".join((
-        r"</?[A-Z_]+>",
-        rf" ?{edge_before}{keyword}(?: {keyword})*{edge_after} ?",
-        rf" ?{edge_before}{words}(?: {words})*{edge_after} ?",
-        r"[0-9]{1,2}", "_", r"[A-Z]?[a-z]{2,}(?=s(?![A-Za-z]))", r"[A-Z]?[a-z]+", "[A-Z]+", r"\n+",
-        r" ?[^\sA-Za-z0-9_]+(?: [^\sA-Za-z0-9_]+)* ?", r"\s",
-    ))
+    return "|".join(
+        (
+            r"</?[A-Z_]+>",
+            rf" ?{edge_before}{keyword}(?: {keyword})*{edge_after} ?",
+            rf" ?{edge_before}{words}(?: {words})*{edge_after} ?",
+            r"[0-9]{1,2}",
+            "_",
+            r"[A-Z]?[a-z]{2,}(?=s(?![A-Za-z]))",
+            r"[A-Z]?[a-z]+",
+            "[A-Z]+",
+            r"\n+",
+            r" ?[^\sA-Za-z0-9_]+(?: [^\sA-Za-z0-9_]+)* ?",
+            r"\s",
+        )
+    )
 
 
 def train(texts: Iterable[str], size: int) -> Tokenizer:
     """A tokenizer of `size` entries learnt from `texts`."""
     tokenizer = Tokenizer(models.BPE(unk_token=None))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
-        pre_tokenizers.Split(Regex(pattern()), behavior="isolated"),
-        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-    ])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(pattern()), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.train_from_iterator(chain(texts, [COMMON] * 600), trainers.BpeTrainer(
-        vocab_size=size, special_tokens=list(SPECIAL), initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False))
+    tokenizer.train_from_iterator(
+        chain(texts, [COMMON] * 600),
+        trainers.BpeTrainer(
+            vocab_size=size,
+            special_tokens=list(SPECIAL),
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        ),
+    )
     tokenizer.post_processor = processors.TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 2)])
     return tokenizer
