@@ -52,6 +52,7 @@ report: $(READY)  ## write the report page over RUNS (default: all) and the lead
 
 test: $(READY)  ## ruff, mypy, pytest
 	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest
 
