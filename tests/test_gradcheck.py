@@ -127,6 +127,26 @@ def test_the_one_wrong_way_of_several_is_named_though_its_matrices_are_still_zer
         train(EXAMPLES, base, replace(FAST, lora_dropout=0.0, compile_layers=False), tmp_path / "a")
 
 
+class WrongGraph:
+    """Replays as a captured graph would, and adds gradients twice."""
+
+    def __init__(self, run, parameters):
+        self.run = run
+
+    def __call__(self, batch, items):
+        self.run(batch, items).loss.backward()
+        lean = self.run(batch, items)
+        lean.loss.backward()
+        return lean
+
+
+def test_a_graph_is_named_where_its_parts_are_right(base, tmp_path, monkeypatch):
+    monkeypatch.setattr(assemble, "check_speed", lambda settings, loaded: None)
+    monkeypatch.setattr(session, "GraphedStep", WrongGraph)
+    with pytest.raises(GradientError, match=r"by 100% in .*set train\.cuda_graph=false, then run again"):
+        train(EXAMPLES, base, replace(FAST, lora_dropout=0.0, compile_layers=False, cuda_graph=True), tmp_path / "a")
+
+
 def test_auto_goes_on_by_the_guides_way_and_says_so(base, tmp_path, monkeypatch):
     compiler(monkeypatch, wrong_in_one_graph(1.5))
     ways = {name: getattr(FAST, name) for name in PLAIN} | {"device_metrics": True, "dequantize_base": True}
