@@ -125,6 +125,12 @@ def test_the_printed_range_holds_the_wall_time_of_every_evaluation_that_was_meas
     assert len(whole) == 4
 
 
+@pytest.mark.parametrize(("gpu", "backend"), [("T4", "transformers"), ("CPU", "transformers"), ("L4", "engine")])
+def test_the_engine_is_planned_only_where_its_kernels_run(gpu, backend, capsys):
+    assert status(["plan", "benchmarks/pocket/pocket.toml", "eval.runs=nowhere", "--gpu", gpu, "--n", "100"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["backend"] == backend
+
+
 @pytest.mark.parametrize("gpu", ["A100", "H200", "CPU"])
 @pytest.mark.parametrize("backend", ["engine", "transformers"])
 def test_the_range_surrounds_the_prediction_and_grows_with_it(gpu, backend):

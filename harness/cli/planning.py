@@ -46,11 +46,10 @@ def plan_evaluation(
         load, source = _guessed(experiment, benchmark, questions, models), "prompts and golds counted, nothing measured"
     suite_seconds = SUITE_SECONDS if experiment.score.suite else 0.0
     load = replace(load, longest=float(experiment.generate.max_new_tokens), suite_seconds=suite_seconds)
-    eager = (
-        device is GPUS["CPU"] or experiment.generate.backend == "transformers" or experiment.generate.temperature > 0
-    )
+    asked = experiment.generate
+    eager = not device.engine or asked.backend == "transformers" or asked.temperature > 0
     backend: Backend = "transformers" if eager else "engine"
-    batch = experiment.generate.batch_size or (64 if device is GPUS["CPU"] else _BATCH[backend])
+    batch = asked.batch_size or (64 if device is GPUS["CPU"] else _BATCH[backend])
     found = plan(_shape(experiment), load, device, backend, batch=batch, workers=workers)
     least, most = between(found, device, backend)
     hourly = device.price if price is None else price

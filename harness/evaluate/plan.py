@@ -31,16 +31,20 @@ class Gpu:
     """US dollars an hour on demand, a round figure of 2026; give your own with --price."""
     measured: str = ""
     """Where predictions for it have been compared with what it took; empty: nowhere."""
+    engine: bool = True
+    """Whether the engine's kernels run on it: NVIDIA's, from compute capability 8.0."""
 
 
 GPUS: Mapping[str, Gpu] = {
-    "T4": Gpu(65e12, 0.32e12, 0.4),
+    "T4": Gpu(65e12, 0.32e12, 0.4, engine=False),
     "L4": Gpu(121e12, 0.30e12, 0.8),
     "A10": Gpu(125e12, 0.60e12, 1.0),
     "A100": Gpu(312e12, 2.04e12, 2.0),
     "H100": Gpu(989e12, 3.35e12, 3.0, "tables of speed and whole evaluations"),
     "H200": Gpu(989e12, 4.8e12, 4.0, "a table of speed, no whole evaluation"),
-    "CPU": Gpu(0.43e12, 0.048e12, 0.1, "whole evaluations on two cores of one machine; another is not known"),
+    "CPU": Gpu(
+        0.43e12, 0.048e12, 0.1, "whole evaluations on two cores of one machine; another is not known", engine=False
+    ),
 }
 """A CPU has no datasheet for this: two cores of a Xeon as the probe of `harness.throughput.peaks` found them."""
 
