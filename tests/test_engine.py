@@ -293,6 +293,29 @@ def test_memory_that_does_not_suffice_to_read_one_prompt_is_a_sentence(monkeypat
         list(EngineGenerator(Held(made("gemma3"))).answers(works(24), STOPS, slots=8))
 
 
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("triton", "Hardware limit: 101376"),
+        (RuntimeError("Failed to find C compiler. Please specify via CC environment variable."), "C compiler"),
+        (RuntimeError("something else"), ""),
+    ],
+)
+def test_kernels_that_cannot_be_built_here_are_a_sentence_with_the_other_backend(monkeypatch, fault, words):
+    if fault == "triton":
+        errors = pytest.importorskip("triton.runtime.errors", reason="Triton is made for Linux alone")
+        fault = errors.OutOfResources(196_608, 101_376, "shared memory")
+
+    def unbuilt(self, *_):
+        raise fault
+
+    monkeypatch.setattr(engine_room.Decoder, "step", unbuilt)
+    engine = EngineGenerator(Held(made("gemma3")))
+    with pytest.raises(EngineUnfitError if words else RuntimeError, match=words or "something else") as raised:
+        list(engine.answers(works(4), STOPS, slots=4))
+    assert ("set generate.backend=transformers" in str(raised.value)) == bool(words)
+
+
 def test_a_gpu_too_old_for_the_kernels_is_a_sentence(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla T4")

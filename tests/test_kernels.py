@@ -6,9 +6,9 @@ import sys
 
 import pytest
 import torch
-from test_engine import FAMILIES
+from test_engine import FAMILIES, made
 
-from harness.generate.engine.decoder import Decoder
+from harness.generate.engine.decoder import Decoder, _pieces
 from harness.generate.engine.plain import Plain
 from harness.generate.engine.shape import read_shape
 from harness.generate.engine.state import State
@@ -25,6 +25,7 @@ CHOSEN = ("gemma3", "qwen2")
 """Norms of heads and after products, gelu and a scaled embedding; biases, silu and groups of heads."""
 KINDS = (torch.float32, torch.float16)
 """The interpreter multiplies no matrices in bf16."""
+TILES = narrow.TILES
 
 
 def decoder(family: str) -> Decoder:
@@ -147,6 +148,19 @@ def test_products_of_many_rows_or_outputs_stay_with_torch(monkeypatch):
     near(narrow.product(x, matrix, None, "down", kernels.IN_TURN), (x @ matrix.T)[None])
     monkeypatch.setattr(narrow, "WIDEST", 7)
     near(narrow.product(x[:2], matrix, None, "down", kernels.IN_TURN), (x[:2] @ matrix.T)[None])
+
+
+@pytest.mark.parametrize("capability", [(8, 0), (8, 9), (9, 0), (10, 0), (12, 0)])
+def test_products_of_few_rows_are_ours_only_where_their_tiles_were_tried_and_fit(monkeypatch, capability):
+    """An A100 has 163 KiB of shared memory a program, an L4 99, an H100 227."""
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    reading, stepping = _pieces(read_shape(made("gemma3")), torch.device("cuda"))
+    assert type(reading) is Fused
+    assert type(stepping) is (Narrow if capability == (9, 0) else Fused)
+    tiles = [tile for by_rows in TILES.values() for tile in by_rows.values()]
+    assert len(tiles) >= 8
+    assert all((tile.rows + tile.outputs) * tile.inputs * 2 * tile.stages <= 227 * 1024 for tile in tiles)
 
 
 def test_the_first_of_equal_logits_is_chosen():

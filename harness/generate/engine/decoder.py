@@ -253,7 +253,10 @@ def _pieces(shape: Shape, device: torch.device) -> tuple[Plain, Plain]:
     if device.type != "cuda":
         plain = Plain(shape)
         return plain, plain
-    from harness.generate.engine.fused import Fused  # Triton is there where CUDA is
+    from harness.generate.engine import kernels  # Triton is there where CUDA is
+    from harness.generate.engine.fused import Fused
     from harness.generate.engine.narrow import Narrow
 
-    return Fused(shape), Narrow(shape, device)
+    fused = Fused(shape)
+    # the tiles of its products need more shared memory than other GPUs have
+    return fused, Narrow(shape, device) if kernels.on_hopper(device) else fused

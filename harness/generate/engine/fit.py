@@ -1,8 +1,10 @@
-"""What the engine can run: the device it is made for, and weights as plain numbers."""
+"""What the engine can run: the device it is made for, kernels that can be built there, and weights as plain numbers."""
 
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -24,6 +26,22 @@ def check_device(device: torch.device) -> None:
     if capability < OLDEST:
         name, has = torch.cuda.get_device_name(device), ".".join(map(str, capability))
         raise EngineUnfitError(f"The engine needs a GPU of compute capability 8.0 or later, and {name} has {has}.")
+
+
+@contextmanager
+def buildable(device: torch.device) -> Iterator[None]:
+    """Turn Triton's words on kernels that cannot be built for a device into an EngineUnfitError."""
+    try:
+        yield
+    except Exception as error:
+        triton_says = any(kind.__name__ == "TritonError" for kind in type(error).__mro__)  # it may not be installed
+        if not triton_says and "C compiler" not in str(error):
+            raise
+        name = torch.cuda.get_device_name(device) if device.type == "cuda" else "this machine"
+        raise EngineUnfitError(
+            f"The engine's kernels cannot be built for {name} ({str(error).splitlines()[0].rstrip('.')}); set "
+            "generate.backend=transformers."
+        ) from error
 
 
 def plain(loaded: Loaded) -> None:

@@ -11,7 +11,7 @@ import torch
 from harness.errors import DeviceError
 from harness.generate.base import Progress, Request, check_decoding
 from harness.generate.engine.decoder import Decoder
-from harness.generate.engine.fit import check_device, plain
+from harness.generate.engine.fit import buildable, check_device, plain
 from harness.generate.engine.shape import EngineUnfitError, Shape, read_shape
 from harness.generate.engine.work import STEPS, Counts, Work, longest_first, read_together, room_for
 from harness.generate.settings import DecodingSettings
@@ -146,14 +146,16 @@ class EngineGenerator:
         counts = self._counts
         if not any(blocks):
             return
-        start = clock(self._loaded.device)
-        decoder = self._fitting(works, slots)
-        decoder.state.set_stops(stops)
-        decoder.warm({len(work.ids) for block in blocks for work in block})
-        counts.compile_seconds = clock(self._loaded.device) - start
-        with timed(self._loaded.device) as region:
-            for block in blocks:
-                yield from self._turns(decoder, block, counts)
+        device = self._loaded.device
+        with buildable(device):
+            start = clock(device)
+            decoder = self._fitting(works, slots)
+            decoder.state.set_stops(stops)
+            decoder.warm({len(work.ids) for block in blocks for work in block})
+            counts.compile_seconds = clock(device) - start
+            with timed(device) as region:
+                for block in blocks:
+                    yield from self._turns(decoder, block, counts)
         counts.peak_memory_bytes, counts.joules = region.peak_memory_bytes, region.joules
 
     def _works(self, requests: Sequence[Request], decoding: DecodingSettings) -> list[Work]:

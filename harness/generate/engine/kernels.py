@@ -182,11 +182,15 @@ class Parts:
     padded: int
 
 
+def on_hopper(device: torch.device) -> bool:
+    """True on an NVIDIA GPU of compute capability 9, which what was tried on an H100 fits."""
+    nvidia = device.type == "cuda" and torch.version.cuda is not None
+    return nvidia and torch.cuda.get_device_capability(device)[0] == 9
+
+
 def ahead(device: torch.device) -> Mapping[str, Any]:
     """Return how kernels that wait on the device follow one another: launched early on Hopper, else in turn."""
-    nvidia = device.type == "cuda" and torch.version.cuda is not None
-    hopper = nvidia and torch.cuda.get_device_capability(device)[0] == 9
-    return {"EARLY": True, "launch_pdl": True} if hopper else IN_TURN
+    return {"EARLY": True, "launch_pdl": True} if on_hopper(device) else IN_TURN
 
 
 def attend(
