@@ -316,6 +316,30 @@ def test_kernels_that_cannot_be_built_here_are_a_sentence_with_the_other_backend
     assert ("set generate.backend=transformers" in str(raised.value)) == bool(words)
 
 
+def test_on_a_kind_of_gpu_never_tried_the_kernels_are_built_first_and_else_transformers_answers(folder, monkeypatch):
+    warmed: list[int] = []
+
+    def unbuilt(self, *_):
+        warmed.append(self.slots)
+        raise RuntimeError("Failed to find C compiler.")
+
+    monkeypatch.setattr(engine_room.Decoder, "warm", unbuilt)
+    loaded = load_base(ModelSettings(base=str(folder), precision="fp32", device="cpu"))
+    monkeypatch.setattr(type(loaded), "device", torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA L4")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 9))
+    with pytest.raises(EngineUnfitError, match="C compiler"):
+        local_generator(loaded, "engine", DecodingSettings())
+    chosen = local_generator(loaded, "local", DecodingSettings())
+    assert isinstance(chosen, TransformersGenerator)
+    assert "cannot be built for NVIDIA L4" in chosen.facts["notes"][0]
+    assert warmed == [64, 64]
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    assert isinstance(local_generator(loaded, "local", DecodingSettings()), EngineGenerator)
+    assert warmed == [64, 64], "there it was tried"
+
+
 def test_a_gpu_too_old_for_the_kernels_is_a_sentence(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla T4")

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from harness.generate.engine.attention import Surroundings
+from harness.generate.engine.fit import on_hopper
 from harness.generate.engine.plain import Plain
 from harness.generate.engine.shape import Shape, decoder_of
 from harness.generate.engine.state import State
@@ -253,10 +254,9 @@ def _pieces(shape: Shape, device: torch.device) -> tuple[Plain, Plain]:
     if device.type != "cuda":
         plain = Plain(shape)
         return plain, plain
-    from harness.generate.engine import kernels  # Triton is there where CUDA is
-    from harness.generate.engine.fused import Fused
+    from harness.generate.engine.fused import Fused  # Triton is there where CUDA is
     from harness.generate.engine.narrow import Narrow
 
     fused = Fused(shape)
     # the tiles of its products need more shared memory than other GPUs have
-    return fused, Narrow(shape, device) if kernels.on_hopper(device) else fused
+    return fused, Narrow(shape, device) if on_hopper(device) else fused

@@ -28,6 +28,12 @@ def check_device(device: torch.device) -> None:
         raise EngineUnfitError(f"The engine needs a GPU of compute capability 8.0 or later, and {name} has {has}.")
 
 
+def on_hopper(device: torch.device) -> bool:
+    """True on an NVIDIA GPU of compute capability 9 (H100, H200), the kind that the kernels were made and tried on."""
+    nvidia = device.type == "cuda" and torch.version.cuda is not None
+    return nvidia and torch.cuda.get_device_capability(device)[0] == 9
+
+
 @contextmanager
 def buildable(device: torch.device) -> Iterator[None]:
     """Turn Triton's words on kernels that cannot be built for a device into an EngineUnfitError."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ import torch
 from harness.errors import DeviceError
 from harness.generate.base import Progress, Request, check_decoding
 from harness.generate.engine.decoder import Decoder
-from harness.generate.engine.fit import buildable, check_device, plain
+from harness.generate.engine.fit import buildable, check_device, on_hopper, plain
 from harness.generate.engine.shape import EngineUnfitError, Shape, read_shape
 from harness.generate.engine.work import STEPS, Counts, Work, longest_first, read_together, room_for
 from harness.generate.settings import DecodingSettings
@@ -26,6 +27,8 @@ PROMPT_TOKENS = 32_768
 """Prompt positions read at once, padding included."""
 MEMORY_SHARE = 0.8
 """Of the free GPU memory, what the cache may take."""
+_TRIAL = (64, 64, 16)
+"""Slots, positions and new ids of a decoder that needs every kernel of many rows."""
 
 
 class EngineGenerator:
@@ -37,6 +40,9 @@ class EngineGenerator:
         plain(loaded)
         self._loaded = loaded
         self._shape: Shape = read_shape(loaded.model)
+        if loaded.device.type == "cuda" and not on_hopper(loaded.device):
+            with buildable(loaded.device), suppress(torch.OutOfMemoryError):
+                Decoder(loaded.model, self._shape, *_TRIAL).warm()
         self._decoder: Decoder | None = None
         self._prompt_tokens = PROMPT_TOKENS
         self._counts = Counts()

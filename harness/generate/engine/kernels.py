@@ -12,6 +12,7 @@ import triton.language as tl
 from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
 from harness.generate.engine.attention import Surroundings
+from harness.generate.engine.fit import on_hopper
 from harness.generate.engine.shape import Shape
 from harness.generate.engine.token_kernels import turned_head
 from harness.generate.engine.weights import LayerWeights
@@ -180,12 +181,6 @@ class Parts:
     """[cells, head_dim]"""
     count: int
     padded: int
-
-
-def on_hopper(device: torch.device) -> bool:
-    """True on an NVIDIA GPU of compute capability 9, which what was tried on an H100 fits."""
-    nvidia = device.type == "cuda" and torch.version.cuda is not None
-    return nvidia and torch.cuda.get_device_capability(device)[0] == 9
 
 
 def ahead(device: torch.device) -> Mapping[str, Any]:
