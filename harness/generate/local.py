@@ -20,6 +20,7 @@ from harness.machine import energy_joules
 from harness.model.chat import stop_ids
 from harness.model.dtypes import quiet
 from harness.model.load import Loaded
+from harness.model.memory import is_out_of_memory
 from harness.records import Generation, Speed
 from harness.throughput import SHORTEST_ENERGY_SECONDS, Region, clock, timed, weighted_quantiles
 
@@ -88,7 +89,7 @@ class _Clock(StoppingCriteria):
 
 
 class TransformersGenerator:
-    """Batches of like length, padded on the left; halves the batch where the GPU's memory does not suffice."""
+    """Batches of like length, padded on the left; halves the batch where memory does not suffice."""
 
     def __init__(self, loaded: Loaded, note: str = "") -> None:
         """`note` says why another backend did not answer."""
@@ -151,7 +152,9 @@ class TransformersGenerator:
             place, batch = batches[0]
             try:
                 answers = self._batch(batch, decoding, stops, place)
-            except torch.OutOfMemoryError as error:
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
                 batches = smaller(batches, self._smaller(len(batch), error))
                 continue
             yield from answers
@@ -169,10 +172,10 @@ class TransformersGenerator:
         prompts = [_Prompt(request.id, self._loaded.encode(request.messages)) for request in requests]
         return sorted(prompts, key=lambda prompt: (-len(prompt.ids), prompt.id))
 
-    def _smaller(self, tried: int, error: torch.OutOfMemoryError) -> int:
+    def _smaller(self, tried: int, error: Exception) -> int:
         if tried == 1:
             raise DeviceError(
-                "The GPU's memory does not suffice for a single question; set generate.max_new_tokens lower, "
+                "Memory does not suffice for a single question; set generate.max_new_tokens lower, "
                 "model.precision=nf4, or take a smaller model."
             ) from error
         if torch.cuda.is_available():

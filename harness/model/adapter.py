@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from peft import PeftModel
 
 from harness.errors import DeviceError, ModelError
@@ -18,6 +17,7 @@ from harness.model.chat import stop_ids
 from harness.model.dtypes import DTYPES, name_of, quiet
 from harness.model.files import check_weights, digest, read_json
 from harness.model.load import Loaded, is_tied, load_base
+from harness.model.memory import is_out_of_memory
 from harness.model.nf4 import dequantise
 from harness.model.settings import BasePrecision, ModelSettings, Weights
 from harness.model.source import locate_base
@@ -52,11 +52,11 @@ def load_adapter(loaded: Loaded, path: Path, weights: Weights = "merged") -> Loa
         try:
             wrapped: Any = PeftModel.from_pretrained(model, str(path), is_trainable=False)
             result = wrapped.merge_and_unload() if weights == "merged" else wrapped
-        except torch.OutOfMemoryError as error:
-            raise DeviceError(f"The GPU's memory does not suffice for {path}; set model.device=cpu.") from error
-        except (
-            Exception
-        ) as error:  # sizes that do not fit come as RuntimeError, layers that are not there as ValueError
+        except Exception as error:  # sizes that do not fit: a RuntimeError; layers that are not there: a ValueError
+            if is_out_of_memory(error):
+                raise DeviceError(
+                    f"Memory does not suffice for {path}; set model.device=cpu or take a larger machine."
+                ) from error
             raise ModelError(
                 f"The adapter {path} does not fit {loaded.settings.base} ({_first_line(error)}); name the base it was "
                 f"trained on{_trained_on(path)}."

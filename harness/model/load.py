@@ -19,6 +19,7 @@ from harness.errors import DeviceError, ModelError
 from harness.model import chat
 from harness.model.dtypes import DTYPES, name_of, quiet
 from harness.model.files import digest, read_json
+from harness.model.memory import is_out_of_memory
 from harness.model.nf4 import counted_quantisation, nf4_config, one_arithmetic, quantisation
 from harness.model.settings import ModelSettings
 from harness.model.source import locate_base, locate_folder
@@ -163,12 +164,12 @@ def _load_model(settings: ModelSettings, folder: Path, device: torch.device, dty
     try:
         with quiet(), counted_quantisation() if settings.precision == "nf4" else nullcontext():
             model, info = loader.from_pretrained(str(folder), **how)
-    except torch.OutOfMemoryError as error:
-        raise DeviceError(
-            f"The GPU's memory does not suffice to load {settings.base} in {settings.precision}; set "
-            "model.precision=nf4, or take a smaller model."
-        ) from error
     except Exception as error:  # version, shape and format faults come as many kinds
+        if is_out_of_memory(error):
+            raise DeviceError(
+                f"Memory does not suffice to load {settings.base} in {settings.precision}; set model.precision=nf4, or "
+                "take a smaller model."
+            ) from error
         reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
         raise ModelError(
             f"{settings.base} cannot be loaded ({type(error).__name__}: {reason}); check model.*."

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import datasets
-import torch
 
 from harness.errors import DeviceError, HarnessError, StoreError
+from harness.model.memory import is_out_of_memory
 from harness.trainer.settings import TrainSettings
 
 
@@ -21,14 +21,14 @@ def explained(settings: TrainSettings, out: Path) -> Iterator[None]:
     """Turn what hardware and disk do into one sentence with the setting to change."""
     try:
         yield
-    except torch.OutOfMemoryError as error:
-        remedy = "train.gradient_checkpointing=true" if not settings.gradient_checkpointing else "train.max_length"
-        if settings.batch_size > 1:
-            remedy = f"train.batch_size below {settings.batch_size} (and train.accumulation up)"
-        raise DeviceError(f"The GPU's memory did not suffice for training; set {remedy}, then run again.") from error
     except HarnessError:
         raise
     except Exception as error:
+        if is_out_of_memory(error):
+            remedy = "train.gradient_checkpointing=true" if not settings.gradient_checkpointing else "train.max_length"
+            if settings.batch_size > 1:
+                remedy = f"train.batch_size below {settings.batch_size} (and train.accumulation up)"
+            raise DeviceError(f"Memory did not suffice for training; set {remedy}, then run again.") from error
         if _disk_full(error, out):
             raise StoreError(
                 f"The disk under {out} is full; free some, or save less often (train.save_every_steps), then run "
