@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -46,7 +47,9 @@ together = DecodingSettings(max_new_tokens=4, batch_size=48)
 found = {one.id: one.completion for one in generator.generate(requests, together)}
 said = ""
 try:
-    train(examples, settings, dataclasses.replace(how, batch_size=64), folder / "second")
+    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))  # loading starts threads
+    many = dataclasses.replace(how, batch_size=64)
+    train(examples, settings, many, folder / "second", progress=lambda *_: bound(int(sys.argv[2])))
 except DeviceError as error:
     said = str(error)
 print(json.dumps({"same": set(found.values()) == set(alone.values()), "answers": len(found),
@@ -59,10 +62,11 @@ print(json.dumps({"same": set(found.values()) == set(alone.values()), "answers":
 def test_a_process_whose_memory_is_full_halves_its_batches_and_says_what_training_needs(tmp_path):
     tiny_model.build(tmp_path / "tiny")
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(tmp_path), "100"],
+        [sys.executable, "-c", SCRIPT, str(tmp_path), "80"],
         capture_output=True,
         text=True,
         cwd=Path(__file__).resolve().parent.parent,
+        env={**os.environ, "MALLOC_ARENA_MAX": "1"},  # else each thread's own heap counts, used or not
     )
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout.splitlines()[-1])
