@@ -162,9 +162,9 @@ class Bench:
         if self.name == "head":
             return kernels.argmax(functional.linear(self.x, self.matrices[n]))
         if self.name == "qkv":
-            self.before._added(self.stream, self.stream, self.norm, self.norm)
+            self.before._added(self.stream, self.stream[None], self.norm, self.norm)
             return functional.linear(self.x, self.matrices[n])
-        return self.before._added(self.stream, functional.linear(self.x, self.matrices[n]), self.norm, self.norm)
+        return self.before._added(self.stream, functional.linear(self.x, self.matrices[n])[None], self.norm, self.norm)
 
     def ours(self, n: int, tile: Tile) -> Any:
         """The product by a tile."""

@@ -23,6 +23,7 @@ class Fused(Plain):
         """Take the family's choices from its shape."""
         super().__init__(shape)
         self._norms = {"eps": shape.eps, "GEMMA": shape.gemma}
+        self._how = kernels.IN_TURN
 
     def enter(self, tokens: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
         """Return ids [T] as the residual stream [T, hidden] and the first layer's normed input."""
@@ -56,8 +57,8 @@ class Fused(Plain):
 
     def step(self, normed: Tensor, layer: LayerWeights, around: Surroundings, lengths: Tensor, slots: Tensor) -> Tensor:
         """Return attention's output of one new token a row, as `Plain.step`."""
-        qkv = functional.linear(normed, layer.qkv, layer.qkv_bias)
-        return kernels.attend(qkv, layer, around, lengths, slots, self._shape)
+        qkv = self._product(normed, layer, "qkv", layer.qkv_bias)[0]
+        return kernels.attend(qkv, layer, around, lengths, slots, self._shape, self._how)
 
     def settle(self, stream: Tensor, attended: Tensor, layer: LayerWeights, norm_next: Tensor) -> tuple[Tensor, Tensor]:
         """Return the stream after attention's output [T, heads * head_dim] and the MLP, and the next normed input."""
@@ -74,15 +75,17 @@ class Fused(Plain):
         """Return the likeliest next id [T] for normed outputs [T, hidden]."""
         return kernels.argmax(functional.linear(normed, head))
 
-    def _product(self, x: Tensor, layer: LayerWeights, name: str) -> Tensor:
-        """The product of x with the layer's matrix of this name, as `_added` takes it."""
-        return functional.linear(x, getattr(layer, name))
+    def _product(self, x: Tensor, layer: LayerWeights, name: str, bias: Tensor | None = None) -> Tensor:
+        """Return x [T, inputs] times the layer's matrix of this name as parts [parts, T, outputs] to be added."""
+        return functional.linear(x, getattr(layer, name), bias)[None]
 
     def _added(self, stream: Tensor, added: Tensor, norm_added: Tensor | None, norm: Tensor) -> tuple[Tensor, Tensor]:
-        hidden = stream.shape[1]
-        after, normed = torch.empty((2, *stream.shape), dtype=stream.dtype, device=stream.device).unbind()
-        token_kernels.add[(stream.shape[0],)](
+        """Return the stream with a product's parts [parts, T, hidden] added, and it normed."""
+        parts, rows, hidden = added.shape
+        after, normed = torch.empty((2, rows, hidden), dtype=stream.dtype, device=stream.device).unbind()
+        token_kernels.add[(rows,)](
             stream, added, norm if norm_added is None else norm_added, norm, after, normed,
-            H=hidden, WIDE=triton.next_power_of_2(hidden), NORM_ADDED=norm_added is not None, **self._norms,
+            H=hidden, WIDE=triton.next_power_of_2(hidden), PARTS=parts, NORM_ADDED=norm_added is not None, rows=rows,
+            **self._norms, **self._how,
         )  # fmt: skip
         return after, normed

@@ -9,12 +9,11 @@ from typing import Any
 import torch
 import triton
 import triton.language as tl
-from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
 from harness.generate.engine.attention import Surroundings
 from harness.generate.engine.fit import on_hopper
 from harness.generate.engine.shape import Shape
-from harness.generate.engine.token_kernels import turned_head
+from harness.generate.engine.token_kernels import turned_head, wait
 from harness.generate.engine.weights import LayerWeights
 
 Tensor = torch.Tensor
@@ -40,9 +39,7 @@ def _attend(
     KV: tl.constexpr, GROUP: tl.constexpr, PADDED: tl.constexpr, SIZE: tl.constexpr, BLOCK: tl.constexpr,
     PARTS: tl.constexpr, NORM: tl.constexpr, GEMMA: tl.constexpr, PRECISION: tl.constexpr, EARLY: tl.constexpr,
 ):  # fmt: skip
-    if EARLY:
-        gdc_launch_dependents()
-        gdc_wait()
+    wait(EARLY)
     row, head, part = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     slot = tl.load(slots + row).to(tl.int64)
     length = tl.load(lengths + row).to(tl.int32)
@@ -110,9 +107,7 @@ def _join(
     EARLY: tl.constexpr,
 ):  # fmt: skip
     """One head's output from its parts; a part that saw nothing has peak -inf and counts nothing."""
-    if EARLY:
-        gdc_launch_dependents()
-        gdc_wait()
+    wait(EARLY)
     row, head = tl.program_id(0), tl.program_id(1)
     d = tl.arange(0, SIZE)
     kv, member = head // GROUP, head % GROUP
@@ -195,7 +190,7 @@ def attend(
     lengths: Tensor,
     slots: Tensor,
     shape: Shape,
-    launch: Mapping[str, Any] = IN_TURN,
+    launch: Mapping[str, Any],
 ) -> Tensor:
     """Return attention's output [rows, heads * head_dim] for one new token a row, and write its key and value.
 

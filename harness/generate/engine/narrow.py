@@ -15,7 +15,6 @@ import torch
 import triton
 
 from harness.generate.engine import kernels, narrow_kernels
-from harness.generate.engine.attention import Surroundings
 from harness.generate.engine.fused import Fused
 from harness.generate.engine.shape import Shape
 from harness.generate.engine.weights import LayerWeights
@@ -75,28 +74,13 @@ class Narrow(Fused):
         super().__init__(shape)
         self._how = kernels.ahead(device)
 
-    def step(self, normed: Tensor, layer: LayerWeights, around: Surroundings, lengths: Tensor, slots: Tensor) -> Tensor:
-        """Return attention's output of one new token a row, as `Plain.step`."""
-        qkv = product(normed, layer.qkv, layer.qkv_bias, "qkv", self._how)[0]
-        return kernels.attend(qkv, layer, around, lengths, slots, self._shape, self._how)
-
     def choose(self, normed: Tensor, head: Tensor) -> Tensor:
         """Return the likeliest next id [T] for normed outputs [T, hidden]."""
         tile = _tile("head", normed, head)
         return super().choose(normed, head) if tile is None else likeliest(normed, head, tile)
 
-    def _product(self, x: Tensor, layer: LayerWeights, name: str) -> Tensor:
-        return product(x, getattr(layer, name), None, name, self._how)
-
-    def _added(self, stream: Tensor, added: Tensor, norm_added: Tensor | None, norm: Tensor) -> tuple[Tensor, Tensor]:
-        parts, rows, hidden = added.shape
-        after, normed = torch.empty((2, rows, hidden), dtype=stream.dtype, device=stream.device).unbind()
-        narrow_kernels.add[(rows,)](
-            stream, added, norm if norm_added is None else norm_added, norm, after, normed,
-            H=hidden, WIDE=triton.next_power_of_2(hidden), PARTS=parts, NORM_ADDED=norm_added is not None, rows=rows,
-            **self._norms, **self._how,
-        )  # fmt: skip
-        return after, normed
+    def _product(self, x: Tensor, layer: LayerWeights, name: str, bias: Tensor | None = None) -> Tensor:
+        return product(x, getattr(layer, name), bias, name, self._how)
 
 
 def product(x: Tensor, matrix: Tensor, bias: Tensor | None, name: str, how: Mapping[str, Any]) -> Tensor:

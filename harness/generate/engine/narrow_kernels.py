@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import triton
 import triton.language as tl
-from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
-from harness.generate.engine.token_kernels import norm_of
+from harness.generate.engine.token_kernels import wait
 
 
 @triton.jit
@@ -37,9 +36,7 @@ def product(
     PRECISION: tl.constexpr, EARLY: tl.constexpr,
 ):  # fmt: skip
     """Partial products [programs over the inputs, rows, count], each of `share` inputs; a bias counts in the first."""
-    if EARLY:
-        gdc_launch_dependents()
-        gdc_wait()
+    wait(EARLY)
     part = tl.program_id(2)
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     n = tl.program_id(1) * OUTPUTS + tl.arange(0, OUTPUTS)
@@ -54,33 +51,6 @@ def product(
         sums += tl.where(part == 0, added, 0.0)[None, :]
     place = (part * rows + row[:, None]) * count + n[None, :]
     tl.store(out + place, sums.to(out.dtype.element_ty), mask=(row < rows)[:, None] & (n < count)[None, :])
-
-
-@triton.jit(do_not_specialize=["rows"])
-def add(
-    stream, added, norm_added, norm, stream_out, normed, eps, rows,
-    H: tl.constexpr, WIDE: tl.constexpr, PARTS: tl.constexpr, NORM_ADDED: tl.constexpr, GEMMA: tl.constexpr,
-    EARLY: tl.constexpr,
-):  # fmt: skip
-    """`token_kernels.add` of a product that comes in parts [PARTS, rows, H]."""
-    if EARLY:
-        gdc_launch_dependents()
-        gdc_wait()
-    row = tl.program_id(0).to(tl.int64)
-    kind = stream.dtype.element_ty
-    at = tl.arange(0, WIDE)
-    inside = at < H
-    x = tl.load(stream + row * H + at, mask=inside, other=0.0).to(tl.float32)
-    more = tl.load(added + row * H + at, mask=inside, other=0.0).to(tl.float32)
-    for part in tl.static_range(1, PARTS):
-        more += tl.load(added + (part * rows + row) * H + at, mask=inside, other=0.0).to(tl.float32)
-    more = more.to(kind).to(tl.float32)
-    if NORM_ADDED:
-        more = norm_of(more, norm_added, at, inside, eps, H, GEMMA, kind).to(tl.float32)
-    x = (x + more).to(kind)
-    tl.store(stream_out + row * H + at, x, mask=inside)
-    y = norm_of(x.to(tl.float32), norm, at, inside, eps, H, GEMMA, kind)
-    tl.store(normed + row * H + at, y, mask=inside)
 
 
 @triton.jit(do_not_specialize=["rows"])

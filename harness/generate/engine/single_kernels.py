@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import triton
 import triton.language as tl
-from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
-from harness.generate.engine.token_kernels import gated, norm_of
+from harness.generate.engine.token_kernels import gated, norm_of, wait
 
 
 @triton.jit
@@ -44,14 +43,6 @@ def _first_rows(matrix, count, H: tl.constexpr, WIDE: tl.constexpr, ROWS: tl.con
 
 
 @triton.jit
-def _wait(EARLY: tl.constexpr):
-    """Let the next kernel start and wait for what the last one wrote; the matrix is no kernel's output."""
-    if EARLY:
-        gdc_launch_dependents()
-        gdc_wait()
-
-
-@triton.jit
 def _times(w, x):
     return tl.sum(w.to(tl.float32) * x[None, :], axis=1)
 
@@ -64,7 +55,7 @@ def ask(
 ):  # fmt: skip
     """A product with the normed stream."""
     n, at, inside, w = _first_rows(matrix, count, H, WIDE, ROWS)
-    _wait(EARLY)
+    wait(EARLY)
     x = _input(stream, added, norm_added, norm, stream_out, eps, at, inside, H, ADD, NORM_ADDED, GEMMA)
     for _ in range(TURNS):
         ahead = n + tl.num_programs(0) * ROWS
@@ -87,7 +78,7 @@ def gate(
     other = matrix + count.to(tl.int64) * H
     n, at, inside, w = _first_rows(matrix, count, H, WIDE, ROWS)
     w_other = _fetched(other, n, at, inside, count, H)
-    _wait(EARLY)
+    wait(EARLY)
     x = _input(stream, added, norm_added, norm, stream_out, eps, at, inside, H, True, NORM_ADDED, GEMMA)
     for _ in range(TURNS):
         ahead = n + tl.num_programs(0) * ROWS
@@ -106,7 +97,7 @@ def fall(
 ):  # fmt: skip
     """A product with a vector as it is."""
     n, at, inside, w = _first_rows(matrix, count, H, WIDE, ROWS)
-    _wait(EARLY)
+    wait(EARLY)
     x = tl.load(vector + at, mask=inside, other=0.0).to(tl.float32)
     for _ in range(TURNS):
         ahead = n + tl.num_programs(0) * ROWS
@@ -123,7 +114,7 @@ def join_out(
 ):  # fmt: skip
     """Attention's output product, with attention's output joined from its parts (`kernels.attend_parts`)."""
     n, at, inside, w = _first_rows(matrix, count, H, WIDE, ROWS)
-    _wait(EARLY)
+    wait(EARLY)
     head = at // SIZE
     cell = (head // GROUP) * PARTS * PADDED + head % GROUP
     most = tl.load(peaks_at + cell, mask=inside, other=0.0)
@@ -154,7 +145,7 @@ def head(
     """Each program's largest logit and where it stands, the lowest id among equals."""
     kind = stream.dtype.element_ty
     n, at, inside, w = _first_rows(matrix, count, H, WIDE, ROWS)
-    _wait(EARLY)
+    wait(EARLY)
     x = _input(stream, added, norm_added, norm, stream_out, eps, at, inside, H, True, NORM_ADDED, GEMMA)
     best = tl.full([ROWS], float("-inf"), tl.float32)
     place = tl.full([ROWS], 0, tl.int32)

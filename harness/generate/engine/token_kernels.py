@@ -4,6 +4,15 @@ from __future__ import annotations
 
 import triton
 import triton.language as tl
+from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
+
+
+@triton.jit
+def wait(EARLY: tl.constexpr):
+    """Let the next kernel start, and wait for what the last one wrote, where kernels are launched early."""
+    if EARLY:
+        gdc_launch_dependents()
+        gdc_wait()
 
 
 @triton.jit
@@ -70,18 +79,23 @@ def enter(
     _kept(x, row * H + at, stream, norm, normed, at, inside, eps, H, GEMMA, kind)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows"])
 def add(
-    stream, added, norm_added, norm, stream_out, normed, eps,
-    H: tl.constexpr, WIDE: tl.constexpr, NORM_ADDED: tl.constexpr, GEMMA: tl.constexpr,
+    stream, added, norm_added, norm, stream_out, normed, eps, rows,
+    H: tl.constexpr, WIDE: tl.constexpr, PARTS: tl.constexpr, NORM_ADDED: tl.constexpr, GEMMA: tl.constexpr,
+    EARLY: tl.constexpr,
 ):  # fmt: skip
-    """The residual stream with what a product adds, and it normed for the next product."""
+    """The residual stream with what a product adds in parts [PARTS, rows, H], and it normed for the next product."""
+    wait(EARLY)
     row = tl.program_id(0).to(tl.int64)
     kind = stream.dtype.element_ty
     at = tl.arange(0, WIDE)
     inside = at < H
     x = tl.load(stream + row * H + at, mask=inside, other=0.0).to(tl.float32)
     more = tl.load(added + row * H + at, mask=inside, other=0.0).to(tl.float32)
+    for part in tl.static_range(1, PARTS):
+        more += tl.load(added + (part * rows + row) * H + at, mask=inside, other=0.0).to(tl.float32)
+    more = more.to(kind).to(tl.float32)
     if NORM_ADDED:
         more = norm_of(more, norm_added, at, inside, eps, H, GEMMA, kind).to(tl.float32)
     x = (x + more).to(kind)
