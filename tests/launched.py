@@ -54,15 +54,17 @@ def furnish(folder: Path, recipe: str = "gradient_checkpointing = false\n") -> P
 
 def launch(place: Path, *arguments: str, how: tuple[str, ...] = PLAIN) -> forks.Running:
     """Two processes: `accelerate launch HOW -m harness ARGUMENTS`."""
-    how = (*how, "--num_processes", "2", "--main_process_port", "0")
-    environment = {"HF_HUB_OFFLINE": "1", "ACCELERATE_USE_CPU": "true", "PYTHON_EXEC": str(stand_in(place))}
-    return forks.start([*how, "-m", "harness", *arguments], place, environment, module="accelerate.commands.launch")
+    return _launched(place, [*how, "--num_processes", "2", "--main_process_port", "0"], arguments)
 
 
 def launch_machine(place: Path, rank: int, port: int, *arguments: str) -> forks.Running:
     """One of two machines of one process each, as the example for 4 nodes starts them, with an address of their own."""
     how = ["--config_file", str(EXAMPLES / "accelerate_4_nodes.yaml"), "--num_machines", "2", "--num_processes", "2"]
     how += ["--machine_rank", str(rank), "--main_process_ip", "127.0.0.1", "--main_process_port", str(port)]
+    return _launched(place, how, arguments)
+
+
+def _launched(place: Path, how: list[str], arguments: tuple[str, ...]) -> forks.Running:
     environment = {"HF_HUB_OFFLINE": "1", "ACCELERATE_USE_CPU": "true", "PYTHON_EXEC": str(stand_in(place))}
     return forks.start([*how, "-m", "harness", *arguments], place, environment, module="accelerate.commands.launch")
 

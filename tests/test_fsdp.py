@@ -13,7 +13,7 @@ import tiny_model
 import torch
 import yaml
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
-from launched import PLAIN, ended, furnish, kill_when, launch
+from launched import EXAMPLES, PLAIN, ended, furnish, kill_when, launch
 from safetensors.torch import load_file
 from transformers import Gemma3Config, Gemma3ForConditionalGeneration
 
@@ -22,7 +22,7 @@ from harness.trainer import sharded
 from harness.trainer.settings import TrainSettings
 from harness.trainer.train import train
 
-FILE = Path(__file__).resolve().parent.parent / "examples" / "accelerate_fsdp_qlora.yaml"
+FILE = EXAMPLES / "accelerate_fsdp_qlora.yaml"
 SHARDED = ("--config_file", str(FILE))
 GUIDE = "gradient_checkpointing = true\nlora_dropout = 0.1\nmodules_to_save = ['lm_head', 'embed_tokens']\n"
 """What the guide asks for and FSDP might get wrong: layers run twice, random numbers, a tied head that is trained."""

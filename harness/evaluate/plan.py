@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from harness.errors import ConfigError
+from harness.generate.engine.work import STEPS
 from harness.throughput.cost import ModelShape, decode_bytes, decode_flops, prefill_flops
 
 Backend = Literal["engine", "transformers"]
@@ -54,8 +55,6 @@ DECODE_SHARE = 0.71
 """Of peak operations while answers are written (the same profile: products at 700 of 989 TFLOP/s)."""
 TAIL = 3.7
 """Steps at the end in which slots stay empty, over the mean answer (Spider: 3.6 and 3.75)."""
-STEPS = 16
-"""Steps after which the engine looks for answers that have ended."""
 EAGER_LAYER = 0.0044
 """Seconds a layer and step take where the host launches every kernel of a GPU (Spider, 270M, generate() on an H100)."""
 EAGER_PASSES = 16.0
